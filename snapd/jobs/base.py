@@ -1,0 +1,56 @@
+"""What the runner hands to a job, and the little that all jobs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from snapd.config import BackupSet, Config, Folders
+from snapd.engines.base import Engine
+from snapd.history import History
+from snapd.model import Kind, Progress, Result
+from snapd.proc import Launcher
+
+
+class Yielding(Protocol):
+    """How a job that is not a backup makes room for one. Given by the runner."""
+
+    def step_aside(self) -> None:
+        """Between two batches: if a backup is due, give the lock up until it has ended, then return with
+        the lock held again. Raises `InterruptedRunError` when the daemon is stopping.
+        """
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Within the block a backup that becomes due interrupts the current child gently; the engine call
+        then raises `InterruptedRunError` with cause `backup-due`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run's whole world. The single lock is held when the job starts and when it ends.
+
+    `now` reads the wall clock (aware, UTC). `config_text` is the accepted file, for the copy in the archive.
+    `due_slot` is the latest backup slot of the set that is older than the grace of its fresh light, or None.
+    """
+
+    run_id: str
+    backup_set: BackupSet
+    config: Config
+    config_text: str
+    folders: Folders
+    engine: Engine
+    launcher: Launcher
+    history: History
+    yielding: Yielding
+    now: Callable[[], datetime]
+    progress: Callable[[Progress], None]
+    attempt: int = 1
+    due_slot: datetime | None = None
+
+
+Job = Callable[[Work], Result]
+Registry = Callable[[Kind], Job]
