@@ -1,0 +1,58 @@
+# snapd-backup: everything a person or a machine does with a clone. `make` alone lists the targets.
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+UNITDIR    ?= $(LIBDIR)/systemd/system
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+
+# An interpreter >= 3.11 with venv. `make dev PYTHON=...` and `make install PYTHON=...` choose another.
+PYTHON     ?=
+PYTEST     ?= .venv/bin/pytest
+TESTS      ?= tests
+
+export PREFIX BINDIR LIBDIR UNITDIR SYSCONFDIR DESTDIR PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help dev check test demo bench install uninstall clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+dev: .venv/.stamp  ## make the virtual environment .venv, for work on the program
+
+.venv/.stamp: pyproject.toml
+	python=$$(packaging/choose-python.sh) && "$$python" -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+check: dev  ## lint, format, types, layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: dev  ## every test; as root on Debian it installs what they need
+	@packaging/need.sh borg:borgbackup setpriv:util-linux systemd-nspawn:systemd-container \
+	  || test -z "$$CI"
+	@test "$$(id -u)" = 0 || echo "Not root: tests/systemd boots a real systemd and needs root; it will not run."
+	$(PYTEST) $(TESTS)
+
+demo: dev  ## about a minute of the real daemon on a local Borg store
+	@packaging/need.sh borg:borgbackup
+	.venv/bin/python demo/demo.py
+
+bench: dev  ## measure the budgets beside their rivals and write docs/performance.md
+	@packaging/need.sh borg:borgbackup
+	.venv/bin/python -m bench
+
+install:  ## install below PREFIX (/usr/local), into DESTDIR when it is set
+	@packaging/install.sh install
+
+uninstall:  ## remove what `make install` laid down; config and state stay
+	@packaging/install.sh uninstall
+
+clean:  ## remove everything that was made here, .venv included
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
