@@ -333,8 +333,8 @@ def _is_day(field: str) -> bool:
 
 
 def _check_field(name: str, field: str) -> None:
-    """Refuse what cronsim reads beyond crontab(5): L, W, #."""
+    """Refuse what cronsim reads beyond Debian's cron: L, W, #, and a step without a range (`5/15`)."""
     value = f"(?:[0-9]+|{_NAMES[name]})" if name in _NAMES else "[0-9]+"
-    term = rf"(?:\*|{value}(?:-{value})?)(?:/[0-9]+)?"
+    term = rf"(?:(?:\*|{value}-{value})(?:/[0-9]+)?|{value})"
     if re.fullmatch(rf"{term}(?:,{term})*", field, re.IGNORECASE) is None:
-        raise ValueError(f"{field!r} is no {name} of cron: it takes numbers, *, a-b, a,b and */n")
+        raise ValueError(f"{field!r} is no {name} of cron: it takes numbers, *, a-b, a,b, */n and a-b/n")
