@@ -9,6 +9,7 @@ SnapdError
 ├── HistoryError                the history cannot be used
 │   └── HistoryTooNewError      it was written by a newer program                  exit 2
 ├── SourceError                 nothing trustworthy to archive: fails before any creation
+│   └── StagingFullError        no room for a dump                             (code space)
 ├── RestoreTestError            a restore test could not be carried out
 ├── InterruptedRunError         the run was cut off on purpose; another follows
 ├── TimeLimitError              a child passed its stall or wall limit             (code timeout)
@@ -95,8 +96,18 @@ class SourceError(SnapdError):
     code = "source"
 
 
+class StagingFullError(SourceError):
+    code = "space"
+
+
 class RestoreTestError(SnapdError):
+    """A restore test failed; `details` are the facts of the run (JSON values), findings among them."""
+
     code = "restore-test"
+
+    def __init__(self, message: str, *, hint: str = "", details: dict[str, object] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.details = details or {}
 
 
 class InterruptedRunError(SnapdError):

@@ -37,12 +37,15 @@ class Properties:
 class Selection:
     """What to archive. `paths` are absolute and exist; `exclude` are patterns with the one meaning of the
     config (no slash: a base name anywhere; leading slash: anchored at the root; `**` crosses folders);
-    `never` are absolute folders of our own that are left out whatever the patterns say.
+    `never` are absolute folders and files of our own that are left out whatever the patterns say; `staged`
+    are those of `paths` that hold our dumps, which go in whatever the patterns say (`*.sqlite` is a likely
+    one for the live database beside the dump). No path of `staged` is inside one of `never`.
     """
 
     paths: tuple[Path, ...]
     exclude: tuple[str, ...] = ()
     never: tuple[Path, ...] = ()
+    staged: tuple[Path, ...] = ()
     one_file_system: bool = False
 
 

@@ -38,11 +38,13 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What a source is handed: the door to processes (children run without our capability), and its private
-    staging folder, which exists, is empty, and has a stable path from run to run.
+    staging folder, which exists, is empty, and has a stable path from run to run (for `doctor` and `staged`
+    it need not exist). `stall_s` seconds without any sign of work end a dump.
     """
 
     launcher: Launcher
     staging: Path
+    stall_s: float = 1800.0
 
 
 class Queryable(Protocol):
