@@ -85,7 +85,7 @@ class FakeEngine:
     `now` gives the `created` of new archives. `fail_next` makes the next call of a method raise.
     `during[method]` is called in the middle of `create`, `delete` (before each archive), `reclaim`, `extract`
     with the archive's name (empty for `reclaim`). `omitted` paths are left out and reported, and so is
-    what is below them. `taken` names are refused by `create`. `hidden` names never show in `find` or `archives`.
+    what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden` ones.
     `interrupt` stops `create`, `delete`, `reclaim` and `extract` after their hook, as a real child would be.
     """
 
