@@ -11,6 +11,7 @@ SnapdError
 ├── SourceError                 nothing trustworthy to archive: fails before any creation
 │   └── StagingFullError        no room for a dump                             (code space)
 ├── RestoreTestError            a restore test could not be carried out
+├── EmptyPolicyError            a retention policy that keeps nothing              exit 2
 ├── InterruptedRunError         the run was cut off on purpose; another follows
 ├── TimeLimitError              a child passed its stall or wall limit             (code timeout)
 └── EngineError                 the engine said no; foreign texts are mapped in the adapter
@@ -108,6 +109,13 @@ class RestoreTestError(SnapdError):
     def __init__(self, message: str, *, hint: str = "", details: dict[str, object] | None = None) -> None:
         super().__init__(message, hint=hint)
         self.details = details or {}
+
+
+class EmptyPolicyError(SnapdError):
+    """The retention policy would keep nothing; refused, since it can only be a mistake."""
+
+    code = "policy"
+    exit_code = 2
 
 
 class InterruptedRunError(SnapdError):

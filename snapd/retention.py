@@ -1,0 +1,258 @@
+"""What to keep and what to delete, and when an expiry must not act by itself. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from snapd.errors import EmptyPolicyError
+from snapd.model import Archive, Outcome, Verdict
+from snapd.units import format_duration
+
+_ZERO = timedelta(0)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """Generations as tarsnapper 0.5 means them: `1d 7d 30d` is one archive per day back to 7 days, and one
+    per 7 days back to 30 days. Order does not matter. Raises ValueError for a single span, or one that is not
+    longer than zero; an empty policy can be written down, but `plan` refuses it.
+    """
+
+    spans: tuple[timedelta, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.spans) == 1:
+            raise ValueError("at least two deltas are needed: a spacing and how far back it reaches")
+        if any(span <= _ZERO for span in self.spans):
+            raise ValueError("a delta must be longer than zero")
+
+    def generations(self) -> Iterator[tuple[timedelta, timedelta]]:
+        """Yield (step, reach) of each generation, the finest first."""
+        return pairwise(sorted(self.spans))
+
+
+Policy = Deltas  # a union, as further kinds of policy follow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """What no policy may delete: the newest `min_keep` archives that count, and these names.
+
+    `proven` is the newest archive that passed a restore test, or empty; `in_use` are being read now.
+    """
+
+    min_keep: int
+    proven: str = ""
+    pinned: frozenset[str] = frozenset()
+    in_use: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What decides whether a plan may be carried out without anybody looking.
+
+    `not_fresh` says why the fresh light is off, empty when it is on. `last_outcome` and `last_error_code` are
+    those of the last backup run that ended, None when there was none. `suspects` counts suspect archives.
+    `rebuilt`: the history was started from nothing and no expiry was approved since. `foreign`: there are
+    archives that we did not make. `policy` and `completed_policy` are fingerprints, the latter of the last
+    completed expiry (None: there was none). `clock_stepped`: the clock jumped since then.
+    `archives` counts the set's archives, `deletions` those to be deleted.
+    """
+
+    archives: int
+    deletions: int
+    policy: str
+    completed_policy: str | None
+    not_fresh: str = ""
+    last_outcome: Outcome | None = None
+    last_error_code: str = ""
+    suspects: int = 0
+    rebuilt: bool = False
+    foreign: bool = False
+    clock_stepped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an expiry does nothing now. `approvable` when an operator's yes to the plan would release it."""
+
+    reason: str
+    approvable: bool
+
+
+def plan(
+    archives: Iterable[Archive],
+    policy: Policy,
+    floor: Floor,
+    now: datetime,
+    *,
+    partial_after: timedelta = timedelta(days=7),
+) -> tuple[Verdict, ...]:
+    """Decide which archives of one set to keep, and say why.
+
+    Pure: reads no clock and no disk, logs nothing, leaves `archives` unchanged. Takes n log n time.
+
+    `archives`: every archive of ONE set in ONE store, any order, may be empty; names unique; `created` an
+    aware instant in UTC. `now`: aware; later archives are kept, with the reason "future", and never anchor
+    the policy. Suspect archives are kept, incomplete ones until they are older than `partial_after` (and
+    longer while there is nothing better); neither counts as newest, for `min_keep` or for the policy.
+
+    Returns one verdict per archive, newest first, ties by name descending; `keep` is true exactly when
+    `reasons` is not empty. Raises `EmptyPolicyError` when the policy would keep nothing.
+
+    Guarantees: the newest archive that counts is kept; same input, same output; a policy with a further
+    reach, or a larger floor, never deletes more.
+    """
+    if not policy.spans:
+        raise EmptyPolicyError(
+            "the retention policy is empty", hint='Write what to keep, such as deltas = ["1d", "7d", "30d"].'
+        )
+    ordered = sorted(archives, key=lambda archive: (archive.created, archive.name), reverse=True)
+    counting = [a for a in ordered if a.complete and not a.suspect and a.created <= now]
+    reasons: dict[str, list[str]] = {archive.name: [] for archive in ordered}
+    for name, reason in _reasons(counting, policy, floor):
+        reasons[name].append(reason)
+    for archive in ordered:
+        reasons[archive.name] += _own_reasons(archive, floor, now)
+        if not archive.complete and archive.created <= now:
+            reasons[archive.name] += _partial_reasons(now - archive.created, partial_after, bool(counting))
+    return tuple(Verdict(archive, tuple(reasons[archive.name])) for archive in ordered)
+
+
+def _reasons(counting: Sequence[Archive], policy: Policy, floor: Floor) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason) for what policy and floor keep. `counting` is newest first."""
+    if counting:
+        yield counting[0].name, "newest"
+    for step, reach in policy.generations():
+        for archive in _generation(counting, step, reach):
+            yield archive.name, f"delta {format_duration(step)}"
+    for archive in counting[: max(floor.min_keep, 0)]:
+        yield archive.name, "min_keep"
+
+
+def _own_reasons(archive: Archive, floor: Floor, now: datetime) -> list[str]:
+    """Reasons that an archive carries whatever the others are."""
+    named = (
+        ("proven", archive.name == floor.proven),
+        ("pinned", archive.name in floor.pinned),
+        ("in use", archive.name in floor.in_use),
+        ("future", archive.created > now),
+        ("suspect", archive.suspect),
+    )
+    return [reason for reason, holds in named if holds]
+
+
+def _partial_reasons(age: timedelta, limit: timedelta, anything_better: bool) -> list[str]:
+    if age <= limit:
+        return [f"incomplete, younger than {_days(limit)}"]
+    return [] if anything_better else ["incomplete, nothing better yet"]
+
+
+def _days(span: timedelta) -> str:
+    return f"{span.days} days" if span.days > 1 else format_duration(span)
+
+
+def _generation(counting: Sequence[Archive], step: timedelta, reach: timedelta) -> Iterator[Archive]:
+    """Walk one generation as tarsnapper does, oldest first, yielding what it keeps.
+
+    The pointer starts at the newest archive less `reach`. Keep the archive closest to it, a tie going to the
+    newer, and look again `step` after that one; while the same is found, move on by `step`. Here the walk
+    jumps straight to the first pointer that finds the next archive, and finds the closest by bisection.
+    Of archives of one instant only the first in order is ever found.
+    """
+    if not counting:
+        return
+    origin = counting[-1].created
+    times, archives = _distinct(counting, origin)
+    newest, stride = times[-1], step // _MICROSECOND
+    pointer = newest - reach // _MICROSECOND
+    at = -1
+    while pointer < newest:
+        found = _closest(times, pointer)
+        if found == at:
+            short = times[at] + times[at + 1] - 2 * pointer
+            pointer += -(-short // (2 * stride)) * stride
+            continue
+        at = found
+        yield archives[at]
+        pointer = times[at] + stride
+
+
+def _distinct(counting: Sequence[Archive], origin: datetime) -> tuple[list[int], list[Archive]]:
+    """Return microseconds since `origin`, ascending and distinct, and the archive that stands for each."""
+    first = {(archive.created - origin) // _MICROSECOND: archive for archive in reversed(counting)}
+    return list(first), list(first.values())
+
+
+def _closest(times: Sequence[int], pointer: int) -> int:
+    """Index of the time closest to `pointer`; of two as close the later. `times` ascends and is not empty."""
+    right = bisect_left(times, pointer)
+    if right == len(times):
+        return right - 1
+    if right and pointer - times[right - 1] < times[right] - pointer:
+        return right - 1
+    return right
+
+
+def fingerprint(policy: Policy, pattern: str, timezone: str, *, min_keep: int) -> str:
+    """Return one text for everything that decides a plan besides the archives and time.
+
+    Stable across releases: it is compared with what an older one recorded. Order of the deltas is immaterial.
+    """
+    spans = " ".join(f"{span // timedelta(seconds=1)}s" for span in sorted(policy.spans))
+    return f"deltas={spans}; min_keep={min_keep}; archive={pattern}; timezone={timezone}"
+
+
+def hold(circumstances: Circumstances, *, max_share: float = 0.5) -> Hold | None:
+    """Say why a plan must not be carried out now, or None when it may.
+
+    Source of the rule: DESIGN 6, Retention. Nobody can release the first kind: the set is not fresh, its last
+    backup failed, a suspect archive waits. A backup that failed for want of space holds nothing, and neither
+    does the staleness that follows from it: otherwise a full store would stay full for ever.
+
+    The second kind asks for approval where time alone does not explain the plan: always after the history was
+    rebuilt from nothing; else only for more than `max_share` of more than ten archives, at the first expiry
+    of archives that we did not make, a policy that differs from the last completed one, or a clock step.
+    """
+    reason = _held_because(circumstances)
+    if reason:
+        return Hold(reason, approvable=False)
+    if circumstances.deletions == 0:
+        return None
+    reason = _unexplained(circumstances, max_share)
+    return Hold(f"{reason}: {_share(circumstances)}", approvable=True) if reason else None
+
+
+def _held_because(seen: Circumstances) -> str:
+    failed = seen.last_outcome is Outcome.FAILED
+    full = failed and seen.last_error_code == "space"
+    if seen.suspects:
+        return f"{seen.suspects} suspect {'archive waits' if seen.suspects == 1 else 'archives wait'}"
+    if failed and not full:
+        return f"the last backup failed ({seen.last_error_code or 'failed'})"
+    if seen.not_fresh and not full:
+        return f"the set is not fresh: {seen.not_fresh}"
+    return ""
+
+
+def _unexplained(seen: Circumstances, max_share: float) -> str:
+    if seen.rebuilt:
+        return "the history was rebuilt from nothing"
+    if seen.archives <= 10 or seen.deletions <= max_share * seen.archives:
+        return ""
+    if seen.completed_policy is None and seen.foreign:
+        return "first expiry of archives that were not made here"
+    if seen.completed_policy not in (None, seen.policy):
+        return "the retention policy, pattern or zone changed"
+    if seen.clock_stepped:
+        return "the clock jumped"
+    return ""
+
+
+def _share(seen: Circumstances) -> str:
+    return f"{seen.deletions} of {seen.archives} archives would be deleted"
