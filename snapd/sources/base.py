@@ -61,7 +61,10 @@ class Source(Protocol):
     """One thing to save. A dump of it is complete and proven by its own end, or the run fails."""
 
     def doctor(self) -> tuple[Problem, ...]:
-        """Say what on this machine would stop it, in milliseconds, changing nothing; `backup_set` is left empty."""
+        """Say what on this machine would stop it, in milliseconds, changing nothing.
+
+        `backup_set` is left empty.
+        """
 
     def open(self) -> AbstractContextManager[Prepared]:
         """Prepare what goes into the archive; leaving the block removes what was staged.
