@@ -15,7 +15,7 @@ TESTS      ?= tests
 export PREFIX BINDIR LIBDIR UNITDIR SYSCONFDIR DESTDIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help dev check test demo bench install uninstall clean
+.PHONY: help dev check test demo bench docs install uninstall clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -47,10 +47,16 @@ bench: dev  ## measure the budgets beside their rivals and write docs/performanc
 	@packaging/need.sh borg:borgbackup
 	.venv/bin/python -m bench
 
+docs: dev  ## write the catalogue of events into docs/journal.md
+	.venv/bin/python docs/journal.py
+
 install:  ## install below PREFIX (/usr/local), into DESTDIR when it is set
 	@packaging/install.sh install
 
-uninstall:  ## remove what `make install` laid down; config and state stay
+undocs: dev  ## write the catalogue of events into docs/journal.md
+	.venv/bin/python docs/journal.py
+
+install:  ## remove what `make install` laid down; config and state stay
 	@packaging/install.sh uninstall
 
 clean:  ## remove everything that was made here, .venv included
