@@ -1,0 +1,412 @@
+"""Carries out the agenda: next due run, lane, single lock, history row, job, outcome, one log line.
+
+The only place that takes the single lock and reads the wall clock, and the only one that catches broadly: a
+run may fail in any way, the next one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from snapd import agenda, engines, jobs, machine, reports
+from snapd.config import Folders, Store
+from snapd.engines.base import Engine
+from snapd.engines.base import Tools as EngineTools
+from snapd.errors import BusyError, InterruptedRunError, SnapdError, TimeLimitError
+from snapd.facts import due_slot
+from snapd.followers import Followers
+from snapd.history import History, Run
+from snapd.jobs.base import Work
+from snapd.lock import Holder, SingleLock
+from snapd.model import Cause, Kind, Progress, Result
+from snapd.proc import Launcher
+
+LOCK_POLL_S = 0.2
+HEARTBEAT_S = 10.0
+PROGRESS_S = 0.25
+READ_WAIT_S = 600.0
+
+BuildEngine = Callable[[str, Store, EngineTools], Engine]
+
+
+def wall_clock() -> datetime:
+    """The wall clock, aware, UTC. Everything below is handed instants."""
+    return datetime.now(UTC)
+
+
+def new_run_id() -> str:
+    """Twelve hex digits by chance."""
+    return secrets.token_hex(6)
+
+
+@dataclass
+class Current:
+    """A run in progress. `yields` while a backup that becomes due may interrupt its child."""
+
+    run: Run
+    launcher: Launcher
+    since: float  # monotonic seconds
+    yields: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+
+class Runner:
+    """Runs what is due, one run at a time, in its own thread.
+
+    `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
+    `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
+    """
+
+    def __init__(
+        self,
+        accepted: Callable[[], Accepted],
+        history: History,
+        folders: Folders,
+        *,
+        clock: Callable[[], datetime] = wall_clock,
+        build_engine: BuildEngine = engines.build,
+        in_use: Callable[[], frozenset[str]] = frozenset,
+        only_asked: bool = False,
+    ) -> None:
+        self.followers = Followers()
+        self.lock = SingleLock(folders.state)
+        self.clock = clock
+        self._accepted = accepted
+        self._history = history
+        self._folders = folders
+        self._build_engine = build_engine
+        self._in_use = in_use
+        self._asked: set[str] | None = set() if only_asked else None
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._current: list[Current] = []
+        self._turned = time.monotonic()
+        self._lane: threading.Thread | None = None
+
+    # -- life -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._lane = threading.Thread(target=self._turn, name="lane", daemon=True)
+        self._lane.start()
+
+    def stop(self, limit_s: float) -> bool:
+        """Start nothing more, end the current run gently; True when it ended within the limit."""
+        with self._changed:
+            self._stopping = True
+            for current in self._current:
+                current.launcher.interrupt.request("stop")
+            self._changed.notify_all()
+        if self._lane is not None:
+            self._lane.join(limit_s)
+        return self._lane is None or not self._lane.is_alive()
+
+    def notify(self) -> None:
+        """Rows changed: look again, and interrupt what yields to a backup that is due."""
+        with self._changed:
+            if self._backup_due():
+                for current in self._current:
+                    if current.yields:
+                        current.launcher.interrupt.request("backup-due")
+            self._changed.notify_all()
+
+    def current(self) -> tuple[Current, ...]:
+        """Runs in progress, the one that holds the lock last."""
+        with self._changed:
+            return tuple(self._current)
+
+    def recover(self, now: datetime, *, clean_stop: bool) -> int:
+        """Settle rows that a daemon which is gone left running. Returns how many."""
+        left = [run for run in self._history.unfinished() if run.running]
+        for run in left:
+            self._write(agenda.recover(run, now, new_run_id, clean_stop=clean_stop))
+        return len(left)
+
+    def ask(self, job: str, now: datetime) -> Run:
+        """Make a run of a job due now, or return the one that is due or running already."""
+        with self._changed:
+            for run in self._history.unfinished():
+                if run.job == job:
+                    if not run.running and run.not_before is not None:
+                        run = replace(run, not_before=None)  # noqa: PLW2901
+                        self._history.update(run)
+                    break
+            else:
+                run = agenda.new_run(job, now, Cause.MANUAL, new_run_id())
+                self._history.add([run])
+            if self._asked is not None:
+                self._asked.add(run.job)
+        self.notify()
+        return run
+
+    def enforce_limits(self) -> None:
+        """End a run that passed the run limit; a creation is limited by stall alone."""
+        limit = self._accepted().config.daemon.run_limit.total_seconds()
+        for current in self.current():
+            if current.run.kind is not Kind.BACKUP and time.monotonic() - current.since > limit:
+                current.launcher.interrupt.request("limit")
+
+    def at_work(self) -> bool:
+        """Whether the lane does its work: it turns, or its run is inside its limit plus grace."""
+        if self._lane is None or not self._lane.is_alive():
+            return False
+        running = self.current()
+        if not running:
+            return time.monotonic() - self._turned < 6 * HEARTBEAT_S
+        daemon = self._accepted().config.daemon
+        patience = daemon.run_limit.total_seconds() + daemon.stop_limit.total_seconds()
+        return not any(
+            current.launcher.overdue(time.monotonic())
+            or (current.run.kind is not Kind.BACKUP and time.monotonic() - current.since > patience)
+            for current in running
+        )
+
+    # -- the lane -------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        while not self._stopping:
+            self._turned = time.monotonic()
+            run = self._acquire_for_next(tuple(Kind))
+            if run is None:
+                self._rest()
+                continue
+            try:
+                self.carry_out(run)
+            finally:
+                self.lock.release()
+
+    def _rest(self) -> None:
+        with self._changed:
+            now = self.clock()
+            if self._stopping or self._next(tuple(Kind)) is not None:
+                return
+            wake = agenda.next_wake(self._history.unfinished(), now)
+            wait = HEARTBEAT_S if wake is None else min(HEARTBEAT_S, (wake - now).total_seconds())
+            self._changed.wait(max(wait, 0.0))
+
+    def _acquire_for_next(self, kinds: Iterable[Kind]) -> Run | None:
+        """Take the lock for the row that goes next; None when nothing is due, or when stopping."""
+        told = ""
+        while not self._stopping:
+            run = self._next(kinds)
+            if run is None or self._take_lock(run):
+                return run
+            if told != run.run_id:
+                told = run.run_id
+                self._tell_waiting(run)
+            self._turned = time.monotonic()
+            with self._changed:
+                self._changed.wait(LOCK_POLL_S)
+        return None
+
+    def _next(self, kinds: Iterable[Kind]) -> Run | None:
+        rows = self._history.unfinished()
+        if self._asked is not None:
+            rows = tuple(run for run in rows if run.job in self._asked)
+        return agenda.next_due(rows, self.clock(), kinds=kinds)
+
+    def _take_lock(self, run: Run) -> bool:
+        return self.lock.try_acquire(_holder(run, self.clock()))
+
+    def _tell_waiting(self, run: Run) -> None:
+        holder = self.lock.holder()
+        who = f"{holder.job} (run {holder.run_id}, process {holder.pid})" if holder else "another process"
+        reports.waiting(run, who)
+        self.followers.tell(run.run_id, {"event": "waiting", "holder": who})
+
+    def carry_out(self, due: Run) -> Run:
+        """Carry a row out, with the lock held, and return it as it ended (or waits for its retry)."""
+        accepted = self._accepted()
+        run = agenda.started(due, self.clock())
+        self._history.update(run)
+        current = Current(run, Launcher(lock_fd=self.lock.fd), time.monotonic())
+        with self._changed:
+            self._current.append(current)
+        reports.started(run)
+        self.followers.tell(run.run_id, {"event": "started", "attempt": run.attempts})
+        try:
+            settled = self._attempt(current, accepted)
+        finally:
+            with self._changed:
+                self._current.remove(current)
+        self._write(settled)
+        ended = settled.updated[0]
+        self._tell_end(ended, settled, time.monotonic() - current.since)
+        return ended
+
+    def _attempt(self, current: Current, accepted: Accepted) -> agenda.Settled:
+        run = current.run
+        try:
+            result = self._do(current, accepted)
+        except SnapdError as error:
+            return agenda.after_error(run, _limit_told(error), self.clock(), new_run_id)
+        except Exception as error:
+            log.error("run-defect", **_who(run), exc_info=error)
+            told = SnapdError(
+                f"{type(error).__name__}: {error}",
+                hint="this is a defect of snapd-backup; the journal has the traceback",
+            )
+            told.code = "internal"
+            return agenda.after_error(run, told, self.clock(), new_run_id)
+        return agenda.Settled(updated=(agenda.succeeded(run, result, self.clock()),))
+
+    def _do(self, current: Current, accepted: Accepted) -> Result:
+        run = current.run
+        if run.backup_set not in accepted.config.backup:
+            raise SnapdError(f"the backup set {run.backup_set!r} is no longer in the config")
+        return jobs.job_of(run.kind)(self._work(current, accepted))
+
+    def _work(self, current: Current, accepted: Accepted) -> Work:
+        run, config = current.run, accepted.config
+        backup_set = config.backup[run.backup_set]
+        return Work(
+            run_id=run.run_id,
+            backup_set=backup_set,
+            config=config,
+            config_text=accepted.text,
+            folders=self._folders,
+            engine=self._engine(backup_set.store, accepted, current),
+            launcher=current.launcher,
+            history=self._history,
+            yielding=_Turn(self, current),
+            now=self.clock,
+            progress=self._progress_of(current),
+            attempt=run.attempts,
+            due_slot=due_slot(backup_set, config.daemon.timezone, self.clock()),
+            in_use=self._in_use(),
+        )
+
+    @contextmanager
+    def reading(self, job: str) -> Iterator[Work]:
+        """Yield the world of a job for a short look at its store, with the lock held; runs go first.
+
+        Raises BusyError when the lock does not come free within `READ_WAIT_S`.
+        """
+        asked = agenda.new_run(job, self.clock(), Cause.MANUAL, new_run_id())
+        lock = SingleLock(self._folders.state)
+        until = time.monotonic() + READ_WAIT_S
+        while self._due() or not lock.try_acquire(_holder(asked, self.clock())):
+            if time.monotonic() > until:
+                raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
+            time.sleep(LOCK_POLL_S)
+        try:
+            current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic())
+            yield self._work(current, self._accepted())
+        finally:
+            lock.release()
+
+    def _due(self) -> bool:
+        return self._lane is not None and self._next(tuple(Kind)) is not None
+
+    def _engine(self, store: str, accepted: Accepted, current: Current) -> Engine:
+        return self._build_engine(
+            store,
+            accepted.config.store[store],
+            EngineTools(
+                launcher=current.launcher,
+                cache=self._folders.cache / "stores" / store,
+                progress=self._progress_of(current),
+                limits=machine.limits_of(accepted.config),
+            ),
+        )
+
+    def _progress_of(self, current: Current) -> Callable[[Progress], None]:
+        told = 0.0
+
+        def tell(progress: Progress) -> None:
+            nonlocal told
+            current.progress = progress
+            if time.monotonic() - told >= PROGRESS_S:
+                told = time.monotonic()
+                self.followers.tell(current.run.run_id, {"event": "progress", **progress_json(progress)})
+
+        return tell
+
+    # -- stepping aside -------------------------------------------------------------------------------
+
+    def _backup_due(self) -> bool:
+        return self._next([Kind.BACKUP]) is not None
+
+    def make_room(self, current: Current) -> None:
+        """Let every due backup run, then go on with the lock held again."""
+        if self._stopping:
+            raise InterruptedRunError("the daemon is stopping", cause="stop")
+        if not self._backup_due():
+            return
+        self.lock.release()
+        while (backup := self._acquire_for_next([Kind.BACKUP])) is not None:
+            try:
+                self.carry_out(backup)
+            finally:
+                self.lock.release()
+        while not self._take_lock(current.run):
+            if self._stopping:
+                break
+            with self._changed:
+                self._changed.wait(LOCK_POLL_S)
+        if self._stopping:
+            raise InterruptedRunError("the daemon is stopping", cause="stop")
+        current.launcher.lock_fd = self.lock.fd
+
+    @contextmanager
+    def yielding(self, current: Current) -> Iterator[None]:
+        """Let a due backup interrupt the current child within the block."""
+        with self._changed:
+            current.yields = True
+            if self._backup_due():
+                current.launcher.interrupt.request("backup-due")
+        try:
+            yield
+        finally:
+            with self._changed:
+                current.yields = False
+                current.launcher.interrupt.withdraw("backup-due")
+
+    # -- what came of it ------------------------------------------------------------------------------
+
+    def _write(self, settled: agenda.Settled) -> None:
+        for run in settled.updated:
+            self._history.update(run)
+        self._history.add(settled.added)
+        for run in settled.updated:
+            if run.error_code == "crash-loop":
+                reports.crash_loop(run)
+
+    def _tell_end(self, run: Run, settled: agenda.Settled, seconds: float) -> None:
+        reports.ended(run, seconds)
+        if run.outcome is None:
+            told = {"event": "retry", "at": str(run.not_before), "message": run.message}
+        else:
+            told = {"event": "ended", "successor": settled.added[0].run_id if settled.added else None}
+        self.followers.tell(run.run_id, told)
+
+
+class _Turn:
+    """The `Yielding` of one run."""
+
+    def __init__(self, runner: Runner, current: Current) -> None:
+        self._runner = runner
+        self._current = current
+
+    def step_aside(self) -> None:
+        self._runner.make_room(self._current)
+
+    def interruptible(self) -> Any:
+        return self._runner.yielding(self._current)
+
+
+def _holder(run: Run, now: datetime) -> Holder:
+    return Holder(pid=os.getpid(), run_id=run.run_id, job=run.job, since=now)
+
+
+def _limit_told(error: SnapdError) -> SnapdError:
+    if isinstance(error, InterruptedRunError) and error.cause == "limit":
+        return TimeLimitError("the run passed its time limit and was ended", hint="see daemon.run_limit")
+    return error

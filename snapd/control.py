@@ -1,0 +1,234 @@
+"""The control socket: requests in, events out. Daemon side and client side.
+
+A stream socket, one JSON request line, then events as JSON lines. The first line a client must survive is
+`{"event": "error", …}`; the last of a good answer is `{"event": "done", …}`. docs/json.md has the contract.
+Imports next to nothing, so that `status` starts fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import socket
+import struct
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapd.errors import NoDaemonError, RefusedError, SnapdError, UsageError
+
+SOCKET = "control"
+LARGEST_REQUEST = 64 * 1024
+REQUEST_S = 5.0
+ANSWER_S = 30.0
+CONNECTIONS = 32
+
+Request = dict[str, Any]
+Event = dict[str, Any]
+Answer = Callable[[Request], Generator[Event | None]]
+"""Yields events; None means "nothing new: is the client still there?". Closed when the client is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the kernel says (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+# -- daemon side --------------------------------------------------------------------------------------
+
+
+class Server:
+    """Answers requests, each in a thread of its own; bounded in number, size and time.
+
+    Peers must be root, ourselves, or a member of the socket's group. `refused(reason, peer)` is called for
+    everything that was turned away; it must not raise.
+    """
+
+    def __init__(self, folder: Path, answer: Answer, refused: Callable[[str, Peer | None], None]) -> None:
+        self._path = folder / SOCKET
+        self._answer = answer
+        self._refused = refused
+        self._slots = threading.BoundedSemaphore(CONNECTIONS)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._closing = False
+
+    def start(self) -> None:
+        """Listen and answer from now on. Replaces a socket that nobody answers on."""
+        self._path.unlink(missing_ok=True)
+        self._socket.bind(os.fspath(self._path))
+        self._path.chmod(0o660)
+        self._socket.listen(CONNECTIONS)
+        threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        self._closing = True
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                connection, _address = self._socket.accept()
+            except OSError:
+                if self._closing:
+                    return
+                continue
+            if not self._slots.acquire(blocking=False):
+                self._refused(f"more than {CONNECTIONS} connections at once", None)
+                connection.close()
+                continue
+            threading.Thread(target=self._serve, args=(connection,), name="control", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        peer: Peer | None = None
+        try:
+            with connection:
+                peer = _peer(connection)
+                self._converse(connection, peer)
+        except (OSError, ValueError) as error:  # gone, too slow, or not speaking our language
+            self._refused(str(error), peer)
+        finally:
+            self._slots.release()
+
+    def _converse(self, connection: socket.socket, peer: Peer) -> None:
+        connection.settimeout(REQUEST_S)
+        try:
+            self._admit(peer)
+            request = _parse(_read_line(connection))
+        except (SnapdError, ValueError, TimeoutError) as error:
+            text = "the request took too long" if isinstance(error, TimeoutError) else str(error)
+            self._refused(text, peer)
+            with contextlib.suppress(OSError):
+                _send(connection, error_event(RefusedError(text, exit_code=2)))
+            return
+        connection.settimeout(ANSWER_S)
+        with contextlib.closing(self._answer(request)) as events, contextlib.suppress(ConnectionError):
+            for event in events:
+                if event is not None:
+                    _send(connection, event)
+                elif _hung_up(connection):
+                    return
+
+    def _admit(self, peer: Peer) -> None:
+        if peer.uid in (0, os.geteuid()):
+            return
+        group = self._path.stat().st_gid
+        if peer.gid != group and group not in _groups_of(peer):
+            name = grp.getgrgid(group).gr_name
+            raise RefusedError(f"user {peer.uid} is not a member of the group {name}")
+
+
+def _groups_of(peer: Peer) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(peer.uid).pw_name, peer.gid)
+    except KeyError:
+        return []
+
+
+def _peer(connection: socket.socket) -> Peer:
+    return Peer(*struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = connection.recv(LARGEST_REQUEST + 1 - len(line))
+        if not chunk:
+            raise ValueError("the request ended early")
+        line += chunk
+        if len(line) > LARGEST_REQUEST:
+            raise ValueError("the request is too long")
+    return line
+
+
+def _parse(line: bytes) -> Request:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the request is no JSON") from error
+    if not isinstance(request, dict) or not isinstance(request.get("op"), str):
+        raise ValueError("the request is no object with an `op`")  # noqa: TRY004 - a wrong text, not a wrong call
+    return request
+
+
+def _send(connection: socket.socket, event: Event) -> None:
+    connection.sendall(json.dumps(event, ensure_ascii=True).encode() + b"\n")
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
+def error_event(error: SnapdError) -> Event:
+    """How an error travels to a client; `Client` raises it there again."""
+    return {
+        "event": "error",
+        "message": error.message,
+        "hint": error.hint,
+        "code": error.code,
+        "exit": error.exit_code,
+    }
+
+
+# -- client side --------------------------------------------------------------------------------------
+
+
+def ask(folder: Path, request: Request) -> Iterator[Event]:
+    """Send one request and yield the events of its answer, up to and with `done`.
+
+    Raises NoDaemonError when nobody listens, UsageError when we may not talk to the socket, RefusedError with
+    the daemon's own words, or when the answer ends early (the daemon went away).
+    """
+    connection = _connect(folder / SOCKET)
+    with connection, connection.makefile("rb") as lines:
+        try:
+            _send(connection, request)
+            yield from _events(lines)
+        except ConnectionError as error:
+            raise RefusedError("the daemon closed the connection", hint=_SEE_STATUS) from error
+
+
+_SEE_STATUS = "see `systemctl status snapd-backup`"
+
+
+def _events(lines: Any) -> Iterator[Event]:
+    for line in lines:
+        event: Event = json.loads(line)
+        if event["event"] == "error":
+            raise RefusedError(event["message"], hint=event["hint"], exit_code=event["exit"])
+        yield event
+        if event["event"] == "done":
+            return
+    raise RefusedError("the daemon ended before it answered", hint=_SEE_STATUS)
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(os.fspath(path))
+    except PermissionError as error:
+        connection.close()
+        raise UsageError(
+            f"you may not talk to the daemon at {path}",
+            hint="use sudo, or join the group: adduser YOU snapd-backup, then log in again",
+        ) from error
+    except OSError as error:
+        connection.close()
+        raise NoDaemonError(
+            f"no daemon answers at {path}", hint="start it: systemctl start snapd-backup"
+        ) from error
+    return connection

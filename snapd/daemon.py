@@ -1,0 +1,349 @@
+"""The daemon's life: start, signals, reload, watchdog, orderly stop.
+
+One thread decides (this one): it takes wake-ups from a mailbox, counts the slots that passed, and keeps the
+alarm clock, the runner and systemd in step. Runs happen in the runner's thread, requests in the socket's.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from snapd import jobs
+from snapd.config import Config, Folders
+from snapd.control import Peer, Server
+from snapd.cron import Schedule
+from snapd.errors import ConfigError, SnapdError
+from snapd.followers import Event
+from snapd.history import History
+from snapd.model import Problem, split_job_id
+from snapd.operations import InUse, Operations, Situation, describe, reload_refused
+from snapd.runner import Runner, wall_clock
+from snapd.schedule import LATE, AlarmClock, Slots, Trigger
+from snapd.state_folder import Loaded, claim, keep, load, make_folders, read
+from snapd.systemd import Notifier, watchdog_interval
+
+log = structlog.get_logger()
+
+PASS_S = 60.0
+"""Catching up happens at least this often, whatever else fails."""
+
+JUMP = timedelta(seconds=60)
+REFUSALS_S = 10.0
+
+
+def triggers(config: Config) -> dict[str, Trigger]:
+    return {job: Trigger(text, config.daemon.timezone) for job, text in config.schedules().items()}
+
+
+def schedules(config: Config) -> dict[str, Schedule]:
+    return {job: Schedule.parse(text, config.daemon.timezone) for job, text in config.schedules().items()}
+
+
+@dataclass
+class Mail:
+    """A wake-up of the main thread: `wake`, `stop`, `hangup`, or `reload` with where to put the answer."""
+
+    what: str
+    reply: queue.SimpleQueue[Event | SnapdError] = field(default_factory=queue.SimpleQueue)
+
+
+class Daemon:
+    """One daemon process. `serve()` is its whole life."""
+
+    def __init__(
+        self,
+        file: Path,
+        folders: Folders,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self._file = file
+        self._folders = folders
+        self._clock = clock
+        self._environ = environ
+        # SimpleQueue.put is reentrant: a signal may arrive in the middle of another put or get.
+        self._mailbox: queue.SimpleQueue[Mail] = queue.SimpleQueue()
+        self._notifier = Notifier(environ)
+        self._started = clock()
+        self._stop_asked = False
+        self._clock_down = False
+        self._last_refusal = 0.0
+        loaded = load(file, folders)
+        self._history = History(folders.state, now=self._started)
+        self._situation = self._describe(loaded)
+        in_use = InUse()
+        self.runner = Runner(
+            lambda: self._situation.accepted, self._history, folders, clock=clock, in_use=in_use.names
+        )
+        self._slots = Slots(self._history)
+        self._alarm = AlarmClock(folders.state, lambda: self._mailbox.put(Mail("wake")))
+        self._operations = Operations(
+            lambda: self._situation,
+            self._history,
+            self.runner,
+            folders,
+            coming=self._slots.coming,
+            reload=self._ask_reload,
+            in_use=in_use,
+        )
+        self._server = Server(folders.runtime, self._answer, self._refused)
+
+    # -- start ----------------------------------------------------------------------------------------
+
+    def serve(self) -> int:
+        """Run until SIGTERM or SIGINT; returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._mailbox.put(Mail("stop")))
+        signal.signal(signal.SIGHUP, lambda *_: self._mailbox.put(Mail("hangup")))
+        self._begin()
+        try:
+            self._loop()
+        finally:
+            self._end()
+        return 0
+
+    def _begin(self) -> None:
+        now = self._clock()
+        self._recover(now)
+        self._take(now)
+        self._server.start()
+        self.runner.start()
+        self._notifier.ready()
+        situation = self._situation
+        log.info("daemon-ready", sets=len(situation.accepted.config.backup), file=str(self._file))
+        if situation.refused:
+            log.error("config-fallback", problems="\n".join(situation.refused))
+        self._tell_problems(situation.problems)
+        self._tell_status()
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
+
+    def _recover(self, now: datetime) -> None:
+        clean = self._history.noted("stopping") is not None
+        recovered = self.runner.recover(now, clean_stop=clean)
+        self._history.note("stopping", None)
+        if recovered:
+            log.warning("recovered", runs=recovered, clean_stop=clean)
+
+    def _tidy(self) -> None:
+        """Long cleaning, after READY: leftovers of dead runs, and old rows."""
+        alive = frozenset(run.run_id for run in self._history.unfinished() if run.running)
+        removed = jobs.clean_leftovers(self._folders, alive)
+        if removed:
+            log.info("leftovers-removed", paths=[str(path) for path in removed])
+        self._history.compact(self._clock())
+
+    def _describe(self, loaded: Loaded) -> Situation:
+        return describe(loaded, self._file, self._folders, accepted_at=self._clock(), started=self._started)
+
+    def _take(self, now: datetime) -> None:
+        """Make the slots and the alarm clock those of the config in force."""
+        config = self._situation.accepted.config
+        wanted = schedules(config)
+        self._slots.set_jobs(wanted, now)
+        self._slots.end_removed(config.jobs(), now)
+        if self._history.rebuilt:
+            self._slots.make_due([job for job in wanted if job.startswith("backup:")], now)
+        self._set_alarm(now)
+
+    def _set_alarm(self, now: datetime) -> None:
+        try:
+            change = self._alarm.set(triggers(self._situation.accepted.config), now)
+        except SQLAlchemyError as error:
+            self._alarm_failed(error)
+            return
+        self._clock_down = False
+        for job in change.moved:
+            kind, backup_set = split_job_id(job)
+            log.warning("job-moved", backup_set=backup_set, kind=kind)
+
+    # -- the loop -------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        wall, monotonic = self._clock(), time.monotonic()
+        while not self._stop_asked:
+            mail = self._next_mail()
+            now, then = self._clock(), time.monotonic()
+            self._notice_jump(now - wall - timedelta(seconds=then - monotonic), now)
+            wall, monotonic = now, then
+            if mail is not None:
+                self._open(mail, now)
+            self._pass(now, woken=mail is not None)
+
+    def _next_mail(self) -> Mail | None:
+        try:
+            return self._mailbox.get(timeout=self._patience(self._clock()))
+        except queue.Empty:
+            return None
+
+    def _patience(self, now: datetime) -> float:
+        """Seconds to the next look: a minute, the watchdog's interval, or when the next alarm would be late."""
+        waits = [PASS_S]
+        interval = watchdog_interval(self._environ)
+        if interval is not None:
+            waits.append(interval)
+        slot = self._slots.next_slot()
+        if slot is not None:
+            waits.append((slot + LATE - now).total_seconds())
+        return max(0.05, min(waits))
+
+    def _open(self, mail: Mail, now: datetime) -> None:
+        match mail.what:
+            case "stop":
+                self._stop_asked = True
+            case "hangup" | "reload":
+                try:
+                    mail.reply.put(self._reload(now))
+                except SnapdError as error:
+                    mail.reply.put(error)
+            case _:
+                pass
+
+    def _pass(self, now: datetime, *, woken: bool) -> None:
+        """Catch up, look after the alarm clock, prove that we work."""
+        caught = self._slots.catch_up(now)
+        if caught.due:
+            self.runner.notify()
+        late = not woken and caught.latest is not None and now - caught.latest >= LATE
+        if late or not self._alarm.running:
+            self._restart_alarm(now, "late" if late else "its thread ended")
+        self.runner.enforce_limits()
+        self._history.flush()
+        self._tell_status()
+        if self.runner.at_work():
+            self._notifier.watchdog()
+        else:
+            log.error("watchdog-withheld")
+
+    def _restart_alarm(self, now: datetime, reason: str) -> None:
+        try:
+            self._alarm.restart(now)
+        except SQLAlchemyError as error:
+            self._alarm_failed(error)
+            return
+        self._clock_down = False
+        log.warning("scheduler-restarted", reason=reason)
+
+    def _alarm_failed(self, error: SQLAlchemyError) -> None:
+        """Slots go on without the alarm clock, a little late; said once."""
+        if not self._clock_down:
+            log.error("scheduler-down", reason=str(getattr(error, "orig", error)))
+        self._clock_down = True
+
+    def _notice_jump(self, step: timedelta, now: datetime) -> None:
+        if abs(step) < JUMP:
+            return
+        log.warning("clock-jumped", seconds=round(step.total_seconds()))
+        self._slots.rewind(now)
+        self._set_alarm(now)
+        self._alarm.wakeup()
+
+    # -- reload ---------------------------------------------------------------------------------------
+
+    def _ask_reload(self) -> Event:
+        """Called by the socket's thread: let the main thread reload, and wait for its verdict."""
+        mail = Mail("reload")
+        self._mailbox.put(mail)
+        answer = mail.reply.get(timeout=PASS_S)
+        if isinstance(answer, SnapdError):
+            raise answer
+        return answer
+
+    def _reload(self, now: datetime) -> Event:
+        self._notifier.reloading()
+        try:
+            accepted = read(self._file)
+        except ConfigError as error:
+            self._tell_rejected(error)
+            raise reload_refused(error) from error
+        else:
+            before = self._situation.accepted.config
+            self._slots.catch_up(now)  # what is due by the old config is not lost
+            keep(accepted, self._folders)
+            self._situation = self._describe(Loaded(accepted))
+            self._take(now)
+            self.runner.notify()
+            change = _change(before, accepted.config)
+            log.info("config-accepted", file=str(self._file), **change)
+            self._tell_problems(self._situation.problems)
+            return {**change, "problems": [item.message for item in self._situation.problems]}
+        finally:
+            self._notifier.ready()
+
+    # -- what others see ------------------------------------------------------------------------------
+
+    def _answer(self, request: Event) -> Iterator[Event | None]:
+        return self._operations.answer(request)
+
+    def _refused(self, reason: str, peer: Peer | None) -> None:
+        """Log what the socket turned away, once in ten seconds at most."""
+        if time.monotonic() - self._last_refusal < REFUSALS_S:
+            return
+        self._last_refusal = time.monotonic()
+        log.warning("control-refused", reason=reason, peer_pid=peer and peer.pid, peer_uid=peer and peer.uid)
+
+    def _tell_rejected(self, error: ConfigError) -> None:
+        log.error(
+            "config-rejected", file=str(self._file), problems="\n".join((error.message, *error.problems))
+        )
+
+    def _tell_problems(self, problems: tuple[Problem, ...]) -> None:
+        for item in problems:
+            log.error(
+                "machine-problem",
+                reason=item.message,
+                hint=item.hint or None,
+                store=item.store or None,
+                backup_set=item.backup_set or None,
+            )
+
+    def _tell_status(self) -> None:
+        self._notifier.status(self._operations.line())
+
+    # -- stop -----------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        self._notifier.stopping()
+        limit = self._situation.accepted.config.daemon.stop_limit.total_seconds()
+        log.info("daemon-stopping", running=len(self.runner.current()))
+        self._history.note("stopping", self._clock().isoformat())
+        self._server.stop()
+        self._alarm.stop()
+        ended = self.runner.stop(limit)
+        self._history.close()
+        log.info("daemon-stopped", clean=ended)
+
+
+def _change(before: Config, after: Config) -> dict[str, list[str]]:
+    old, new = before.backup, after.backup
+    return {
+        "added": [name for name in new if name not in old],
+        "removed": [name for name in old if name not in new],
+        "changed": [name for name in new if name in old and new[name] != old[name]],
+    }
+
+
+def serve(file: Path, folders: Folders) -> int:
+    """Run the daemon in the foreground until it is told to stop; returns the exit status.
+
+    Raises ConfigError (exit 2) when there is no config to run on, BusyError when another daemon runs.
+    """
+    faulthandler.enable()
+    make_folders(folders)
+    lock = claim(folders, wall_clock())
+    try:
+        return Daemon(file, folders).serve()
+    finally:
+        lock.release()

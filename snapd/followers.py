@@ -1,0 +1,41 @@
+"""Events of a run, to whoever follows it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Event = dict[str, Any]
+
+
+class Followers:
+    """Events of a run, to whoever follows it. A follower that does not read loses progress, never memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[str, list[queue.Queue[Event]]] = {}
+
+    @contextmanager
+    def follow(self, run_id: str) -> Iterator[queue.Queue[Event]]:
+        """Yield a queue of the run's events: `{"event": …}` as docs/json.md says."""
+        events: queue.Queue[Event] = queue.Queue(maxsize=100)
+        with self._lock:
+            self._queues.setdefault(run_id, []).append(events)
+        try:
+            yield events
+        finally:
+            with self._lock:
+                self._queues[run_id].remove(events)
+                if not self._queues[run_id]:
+                    del self._queues[run_id]
+
+    def tell(self, run_id: str, event: Event) -> None:
+        with self._lock:
+            for events in self._queues.get(run_id, ()):
+                try:
+                    events.put_nowait(event)
+                except queue.Full:
+                    continue

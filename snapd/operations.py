@@ -1,0 +1,352 @@
+"""What an operator can ask of the daemon: one method for each request of the control socket.
+
+Answers are JSON values as docs/json.md states them. Instants are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from snapd import __version__, machine
+from snapd.config import BackupSet, Folders
+from snapd.control import error_event
+from snapd.engines.base import Properties
+from snapd.errors import ConfigError, RefusedError, SnapdError, UsageError
+from snapd.facts import lights_of
+from snapd.followers import Event
+from snapd.history import History
+from snapd.jobs import expire
+from snapd.model import Kind, Problem, job_id
+from snapd.runner import Runner
+from snapd.state_folder import Accepted, Loaded
+from snapd.units import parse_duration
+from snapd.views import known_json, lights_json, problem_json, progress_json, run_json
+
+FOLLOW_S = 1.0
+
+Answer = Generator[Event | None]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The daemon's side of things at one moment: the config in force and what is known about it."""
+
+    accepted: Accepted
+    file: Path
+    accepted_at: datetime
+    started: datetime
+    properties: Mapping[str, Properties]
+    refused: tuple[str, ...] = ()  # problems of the file, when the last accepted one runs instead
+    problems: tuple[Problem, ...] = ()
+
+
+def describe(
+    loaded: Loaded, file: Path, folders: Folders, *, accepted_at: datetime, started: datetime
+) -> Situation:
+    """Look at the machine with the eyes of a config; asks no store."""
+    config = loaded.accepted.config
+    return Situation(
+        accepted=loaded.accepted,
+        file=file,
+        accepted_at=accepted_at,
+        started=started,
+        properties={name: machine.engine_of(name, config, folders).properties for name in config.store},
+        refused=loaded.refused,
+        problems=machine.problems(config, folders),
+    )
+
+
+class InUse:
+    """Archives that somebody reads now; expiry keeps them. Counted, since two may read one archive."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._names)
+
+    def hold(self, name: str) -> Answer:
+        """Keep an archive for as long as the client stays connected."""
+        self._names.append(name)
+        try:
+            yield {"event": "pinned", "archive": name}
+            while True:
+                yield None
+        finally:
+            self._names.remove(name)
+
+
+class Operations:
+    """Answers requests. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        situation: Callable[[], Situation],
+        history: History,
+        runner: Runner,
+        folders: Folders,
+        *,
+        coming: Callable[[], list[tuple[datetime, str]]],
+        reload: Callable[[], Event],
+        in_use: InUse,
+    ) -> None:
+        self._situation = situation
+        self._history = history
+        self._runner = runner
+        self._folders = folders
+        self._coming = coming
+        self._reload = reload
+        self._in_use = in_use
+
+    def answer(self, request: Mapping[str, Any]) -> Answer:
+        """Answer one request; every error becomes an `error` event."""
+        try:
+            yield from self._dispatch(request)
+        except SnapdError as error:
+            yield error_event(error)
+        except (KeyError, TypeError, ValueError) as error:
+            yield error_event(UsageError(f"malformed request: {error}"))
+
+    def _dispatch(self, request: Mapping[str, Any]) -> Answer:
+        match request["op"]:
+            case "status":
+                yield _done(status=self.status(_optional(request, "set")))
+            case "run":
+                yield from self.run(
+                    Kind(request["kind"]), str(request["set"]), follow=request["follow"] is True
+                )
+            case "history":
+                yield _done(runs=self.rows(request))
+            case "archives":
+                yield from self.archives(str(request["set"]), refresh=request.get("refresh") is True)
+            case "plan":
+                yield from self.plan(str(request["set"]), approve=request.get("approve") is True)
+            case "pause":
+                yield _done(**self.pause(str(request["set"]), str(request["for"])))
+            case "resume":
+                yield _done(**self.resume(str(request["set"])))
+            case "hold":
+                yield from self._hold(str(request["set"]), str(request["archive"]))
+            case "reload":
+                yield _done(**self._reload())
+            case other:
+                raise UsageError(
+                    f"the daemon knows no request {other!r}", hint="is the command newer than the daemon?"
+                )
+
+    # -- facts ----------------------------------------------------------------------------------------
+
+    def status(self, only: str = "") -> dict[str, Any]:
+        """Everything `status` shows, from memory and the history; asks no engine."""
+        situation, now = self._situation(), self._runner.clock()
+        if only:
+            self._set(only)
+        coming = self._coming()
+        names = [only] if only else list(situation.accepted.config.backup)
+        return {
+            "version": __version__,
+            "now": now.isoformat(),
+            "pid": os.getpid(),
+            "started": situation.started.isoformat(),
+            "config": {
+                "file": str(situation.file),
+                "accepted": situation.accepted_at.isoformat(),
+                "refused": list(situation.refused),
+            },
+            "running": [
+                {**run_json(current.run), "progress": progress_json(current.progress)}
+                for current in self._runner.current()
+            ],
+            "lock": self._holder(),
+            "next": {"job": coming[0][1], "slot": coming[0][0].isoformat()} if coming else None,
+            "history": {"unwritten": self._history.unwritten, "rebuilt": self._history.noted("rebuilt")},
+            "problems": [problem_json(item) for item in situation.problems],
+            "sets": [
+                self._set_status(name, situation, {job: at for at, job in coming}, now) for name in names
+            ],
+        }
+
+    def line(self) -> str:
+        """One line for `systemctl status`: what runs, what comes next, which sets have a light off."""
+        situation, now = self._situation(), self._runner.clock()
+        running = [
+            f"{current.run.kind} of {current.run.backup_set} runs" for current in self._runner.current()
+        ]
+        coming = self._coming()
+        following = [f"next {coming[0][1]} at {_local(coming[0][0])}"] if coming else []
+        off = [f"{name} ({', '.join(labels)})" for name, labels in self._lights_off(situation, now).items()]
+        lights = [f"lights off: {', '.join(off)}" if off else "all lights on"]
+        refused = ["the config file is wrong, running on the last accepted one"] if situation.refused else []
+        return "; ".join([*refused, *(running or ["idle"]), *following, *lights])
+
+    def _lights_off(self, situation: Situation, now: datetime) -> dict[str, list[str]]:
+        config = situation.accepted.config
+        off: dict[str, list[str]] = {}
+        for name, backup_set in config.backup.items():
+            lights = lights_of(backup_set, config, situation.properties[backup_set.store], self._history, now)
+            labels = [label for label, light in lights if not light.on]
+            if labels:
+                off[name] = labels
+        return off
+
+    def _set_status(
+        self, name: str, situation: Situation, coming: Mapping[str, datetime], now: datetime
+    ) -> dict[str, Any]:
+        config = situation.accepted.config
+        backup_set = config.backup[name]
+        known = self._history.known_archives(name)
+        paused = self._history.paused_until(name, now)
+        properties = situation.properties[backup_set.store]
+        return {
+            "name": name,
+            "store": backup_set.store,
+            "engine": config.store[backup_set.store].engine,
+            "paused_until": paused.isoformat() if paused else None,
+            "lights": lights_json(lights_of(backup_set, config, properties, self._history, now)),
+            "archives": len(known),
+            "newest": known_json(known[0]) if known else None,
+            "jobs": {
+                kind: self._job_status(kind, backup_set, coming) for kind in Kind if backup_set.has(kind)
+            },
+        }
+
+    def _job_status(
+        self, kind: Kind, backup_set: BackupSet, coming: Mapping[str, datetime]
+    ) -> dict[str, Any]:
+        job = job_id(kind, backup_set.name)
+        last = self._history.last(job)
+        unfinished = next((run for run in self._history.unfinished() if run.job == job), None)
+        return {
+            "schedule": backup_set.schedule_of(kind),
+            "next": coming[job].isoformat() if job in coming else None,
+            "last": run_json(last) if last else None,
+            "unfinished": run_json(unfinished) if unfinished else None,
+        }
+
+    def _holder(self) -> dict[str, Any] | None:
+        holder = self._runner.lock.holder()
+        if holder is None:
+            return None
+        return {
+            "pid": holder.pid,
+            "run_id": holder.run_id,
+            "job": holder.job,
+            "since": holder.since.isoformat(),
+        }
+
+    def rows(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Ended runs, newest first; `set`, `kind` and `limit` narrow them."""
+        only, kind = _optional(request, "set"), request.get("kind")
+        if only:
+            self._set(only)
+        limit = int(request.get("limit", 50))
+        if not 0 < limit <= 100_000:
+            raise UsageError("the limit must be between 1 and 100000")
+        rows = self._history.rows(backup_set=only, kind=Kind(kind) if kind else None, limit=limit)
+        return [run_json(run) for run in rows]
+
+    def archives(self, name: str, *, refresh: bool) -> Answer:
+        """Archives of a set as last listed; with `refresh` the store is asked first, under the lock."""
+        backup_set = self._set(name)
+        if refresh:
+            yield {"event": "listing", "store": backup_set.store}
+            with self._runner.reading(job_id(Kind.BACKUP, name)) as work:
+                mine = [item for item in work.engine.archives() if backup_set.archive.parse(item.name)]
+                self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
+        proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
+        yield _done(
+            archives=[
+                {**known_json(item), "proven": proven.get(item.archive.name)}
+                for item in self._history.known_archives(name)
+            ]
+        )
+
+    def plan(self, name: str, *, approve: bool) -> Answer:
+        """What expiry would do now, from a fresh listing under the lock; `approve` approves those names."""
+        backup_set = self._set(name)
+        yield {"event": "listing", "store": backup_set.store}
+        with self._runner.reading(job_id(Kind.EXPIRE, name)) as work:
+            decision = expire.decide(work, work.engine.archives())
+        if approve:
+            expire.approve(work, decision)
+        yield _done(plan=expire.decision_json(decision), approved=approve)
+
+    # -- requests -------------------------------------------------------------------------------------
+
+    def run(self, kind: Kind, name: str, *, follow: bool) -> Answer:
+        """Make a run due now, or join the one that is; with `follow` its events to the end."""
+        backup_set = self._set(name)
+        if not backup_set.has(kind):
+            raise UsageError(
+                f"the backup set {name!r} has no {kind} job",
+                hint=f"add [backup.{name}.{kind.replace('-', '_')}]",
+            )
+        run = self._runner.ask(job_id(kind, name), self._runner.clock())
+        yield {"event": "queued", "run": run_json(run)}
+        if follow:
+            yield from self._follow(run.run_id)
+        yield _done(run=run_json(self._history.run(run.run_id) or run))
+
+    def _follow(self, run_id: str) -> Answer:
+        with self._runner.followers.follow(run_id) as events:
+            while True:
+                run = self._history.run(run_id)
+                if run is None or run.outcome is not None:
+                    return
+                try:
+                    event = events.get(timeout=FOLLOW_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                yield event
+
+    def pause(self, name: str, span: str) -> dict[str, Any]:
+        self._set(name)
+        try:
+            until = self._runner.clock() + parse_duration(span)
+        except (ValueError, OverflowError) as error:
+            raise UsageError(str(error)) from error
+        self._history.pause(name, until)
+        return {"set": name, "paused_until": until.isoformat()}
+
+    def resume(self, name: str) -> dict[str, Any]:
+        self._set(name)
+        self._history.pause(name, None)
+        return {"set": name, "paused_until": None}
+
+    def _hold(self, name: str, archive: str) -> Answer:
+        self._set(name)
+        return self._in_use.hold(archive)
+
+    def _set(self, name: str) -> BackupSet:
+        sets = self._situation().accepted.config.backup
+        if name not in sets:
+            raise UsageError(f"there is no backup set {name!r}", hint=f"there is: {', '.join(sets)}")
+        return sets[name]
+
+
+def reload_refused(error: ConfigError) -> RefusedError:
+    """The daemon's answer to a reload with a bad file."""
+    return RefusedError(
+        error.message, hint="\n".join([*error.problems, "the config in force stays as it was"]), exit_code=2
+    )
+
+
+def _done(**facts: Any) -> Event:
+    return {"event": "done", **facts}
+
+
+def _optional(request: Mapping[str, Any], key: str) -> str:
+    value = request.get(key)
+    return "" if value is None else str(value)
+
+
+def _local(instant: datetime) -> str:
+    """The wall time of this machine, as `systemctl` shows it."""
+    return instant.astimezone().strftime("%a %H:%M:%S")
