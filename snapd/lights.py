@@ -19,9 +19,9 @@ class Facts:
     """What is known of a set. Instants are aware.
 
     `due_slot` is the latest slot of its backup job that is older than the grace, None when no slot is.
-    `archives` are those listed when last looked, in any order. `proven_at` is when a restore test passed last.
-    `encrypted` is None when neither config nor store has told. `key_confirmed` is when the operator last
-    confirmed a copy of the key that the store has now.
+    `archives` are those listed when last looked, in any order. `proven_at` is when a restore test last
+    passed. `encrypted` is None when neither config nor store has told. `key_confirmed` is when the operator
+    last confirmed a copy of the key that the store has now.
     """
 
     scheduled: bool
@@ -71,7 +71,7 @@ def grace(interval: timedelta) -> timedelta:
 
 
 def lights(facts: Facts, now: datetime) -> Lights:
-    """Summarise a set. Source of each rule: the table in DESIGN 1. Whatever lies in the future does not count."""
+    """Summarise a set. Source of each rule: the table in DESIGN 1. What lies in the future does not count."""
     return Lights(
         fresh=_fresh(facts, now),
         proven=_proven(facts, now),

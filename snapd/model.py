@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -153,19 +153,14 @@ class Result:
     details: dict[str, object] = field(default_factory=dict)
 
 
-_FIELDS = {  # strftime directive -> (regular expression, characters of each position)
-    "Y": r"\d{4}",
-    "m": r"\d{2}",
-    "d": r"\d{2}",
-    "H": r"\d{2}",
-    "M": r"\d{2}",
-    "S": r"\d{2}",
-    "j": r"\d{3}",
-    "y": r"\d{2}",
-}
-_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
-_INCOMPLETE = re.compile(r"(?P<stem>.+?)\.(?:part|checkpoint(?:\.\d+)?)", re.DOTALL)
-_PRECISION = ("S", "M", "H", "d")
+_WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3, "y": 2}  # digits of each date field
+_SPACINGS_S = {"S": 1, "M": 60, "H": 3600}
+_PIECE = re.compile(r"%([YmdHMSjy%])|([^%]+)")
+_ATTEMPT = r"(?:\.(?:[2-9]|[1-9][0-9]+))?"
+_INCOMPLETE = re.compile(r"(?P<stem>.+?)\.(?:part|checkpoint(?:\.[0-9]+)?)", re.DOTALL)
+_SAMPLE = datetime(2000, 1, 1, tzinfo=UTC)
+_DIGIT = "any digit"
+_DIGITS = "0123456789"
 
 
 @dataclass(frozen=True)
@@ -181,96 +176,111 @@ class ArchivePattern:
     text: str
 
     def __post_init__(self) -> None:
-        seen = set(self._directives())
-        unknown = sorted(seen - set(_FIELDS) - {"%"})
-        if unknown or self.text.count("%") != 2 * self.text.count("%%") + sum(
-            1 for d in self._directives() if d != "%"
-        ):
-            raise ValueError(f"unknown date field %{unknown[0] if unknown else ' at the end'}")
-        if not seen & {"Y", "y"} or not ({"m", "d"} <= seen or "j" in seen):
+        at = self._read_to()
+        if at < len(self.text):
+            raise ValueError(f"{self.text[at : at + 2]!r} is no date field; write %% for a percent sign")
+        fields = self._fields
+        if not fields & {"Y", "y"} or not ({"m", "d"} <= fields or "j" in fields):
             raise ValueError("the pattern needs a full date, such as %Y%m%d")
         if self.text != self.text.strip() or not self.text.isprintable():
             raise ValueError("the pattern has white space at an end, or an unprintable character")
         if "/" in self.text or "::" in self.text:
             raise ValueError("the pattern must not hold '/' or '::', which engines read as separators")
-        if _INCOMPLETE.fullmatch(self.text):
+        if _INCOMPLETE.fullmatch(self.render(_SAMPLE)):
             raise ValueError("the pattern ends like an incomplete archive (.part, .checkpoint)")
 
-    def _directives(self) -> Iterator[str]:
-        return (match.group(1) for match in _DIRECTIVE.finditer(self.text))
+    def _read_to(self) -> int:
+        """Where the first thing stands that is neither text nor a date field."""
+        at = 0
+        while match := _PIECE.match(self.text, at):
+            at = match.end()
+        return at
+
+    @cached_property
+    def _pieces(self) -> tuple[tuple[str, str], ...]:
+        """The pattern as (date field, "") and ("", literal text)."""
+        found = (match.groups(default="") for match in _PIECE.finditer(self.text))
+        return tuple(("", "%") if field == "%" else (field, text) for field, text in found)
+
+    @cached_property
+    def _fields(self) -> frozenset[str]:
+        return frozenset(field for field, _ in self._pieces if field)
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        parts: list[str] = []
-        at = 0
-        seen: set[str] = set()
-        for match in _DIRECTIVE.finditer(self.text):
-            parts.append(re.escape(self.text[at : match.start()]))
-            directive = match.group(1)
-            if directive == "%":
-                parts.append("%")
-            elif directive in seen:
-                parts.append(f"(?P=f_{directive})")
-            else:
-                seen.add(directive)
-                parts.append(f"(?P<f_{directive}>{_FIELDS[directive]})")
-            at = match.end()
-        parts.append(re.escape(self.text[at:]))
-        return re.compile("".join(parts) + r"(?:\.(?:[2-9]|[1-9]\d+))?", re.ASCII)
+        digits = (
+            rf"([0-9]{{{_WIDTHS[field]}}})" if field else re.escape(text) for field, text in self._pieces
+        )
+        return re.compile(f"(?P<first>{''.join(digits)}){_ATTEMPT}")
 
     def render(self, instant: datetime, attempt: int = 1) -> str:
         """Return the archive name for an aware instant; `attempt` 2 and later append `.2`, `.3` …"""
-        name = instant.astimezone(UTC).strftime(self.text)
+        at = instant.astimezone(UTC)
+        name = "".join(
+            at.strftime(f"%{field}").zfill(_WIDTHS[field]) if field else text for field, text in self._pieces
+        )
         return name if attempt == 1 else f"{name}.{attempt}"
 
     def parse(self, name: str) -> datetime | None:
-        """Return the UTC instant in a name of this set (incomplete ones included), or None for a stranger."""
+        """Return the UTC instant in a name of this set (incomplete ones included), or None for a stranger.
+
+        Only what `render` could have written is the set's: two fields that contradict each other are not.
+        """
         incomplete = _INCOMPLETE.fullmatch(name)
         match = self._expression.fullmatch(incomplete["stem"] if incomplete else name)
         if match is None:
             return None
-        values = {key.removeprefix("f_"): text for key, text in match.groupdict().items()}
+        read = dict(zip((field for field, _ in self._pieces if field), match.groups()[1:], strict=True))
+        form = " ".join(f"%{field}" for field in read)
         try:
-            text = " ".join(values.values())
-            return datetime.strptime(text, " ".join(f"%{key}" for key in values)).replace(tzinfo=UTC)
+            instant = datetime.strptime(" ".join(read.values()), form).replace(tzinfo=UTC)
         except ValueError:  # digits that are no date: 20260231
             return None
+        return instant if self.render(instant) == match["first"] else None
 
     @property
     def spacing_s(self) -> int:
         """Seconds between two instants that can render to different names: 1, 60, 3600 or 86400."""
-        seen = set(self._directives())
-        finest = next((d for d in _PRECISION if d in seen), "d")
-        return {"S": 1, "M": 60, "H": 3600, "d": 86400}[finest]
+        return min(_SPACINGS_S.get(field, 86400) for field in self._fields)
 
     def overlaps(self, other: ArchivePattern) -> bool:
-        """Tell whether one name can be recognised by both patterns (a stranger's archive would be deleted)."""
-        return any(_alike(a, b) for a in self._tokens() for b in other._tokens())
+        """Tell whether one name can be recognised by both patterns (a stranger's archive would be deleted).
 
-    def _tokens(self) -> Iterator[tuple[str, ...]]:
-        """Yield the pattern as one token per character ('#' is any digit), without and with a retry suffix."""
-        body: list[str] = []
-        at = 0
-        for match in _DIRECTIVE.finditer(self.text):
-            body += self.text[at : match.start()]
-            directive = match.group(1)
-            width = {"Y": 4, "j": 3}.get(directive, 2)
-            body += ["%"] if directive == "%" else [_DIGIT] * width
-            at = match.end()
-        body += self.text[at:]
-        yield tuple(body)
-        for digits in range(1, 4):
-            yield (*body, ".", *[_DIGIT] * digits)
+        Errs to the safe side: any digits count as a date.
+        """
+        ours, theirs = self._characters, other._characters
+        return _alike(ours, theirs) or _is_second_try(ours, of=theirs) or _is_second_try(theirs, of=ours)
+
+    @cached_property
+    def _characters(self) -> tuple[str, ...]:
+        """What stands at each position of a name: one character, or any digit."""
+        return tuple(
+            character
+            for field, text in self._pieces
+            for character in ([_DIGIT] * _WIDTHS[field] if field else text)
+        )
 
 
-_DIGIT = "any digit"
+def _meets(a: str, b: str) -> bool:
+    return a == b or (a is _DIGIT and b in _DIGITS) or (b is _DIGIT and a in _DIGITS)
 
 
-def _alike(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
-    def meets(x: str, y: str) -> bool:
-        return x == y or (x is _DIGIT and y.isdigit()) or (y is _DIGIT and x.isdigit())
+def _alike(a: Sequence[str], b: Sequence[str]) -> bool:
+    return len(a) == len(b) and all(map(_meets, a, b))
 
-    return len(a) == len(b) and all(meets(x, y) for x, y in zip(a, b, strict=True))
+
+def _is_second_try(name: Sequence[str], *, of: Sequence[str]) -> bool:
+    """Tell whether `name` can read as `of` with `.2`, `.3` … behind it."""
+    suffix = name[len(of) :]
+    if len(suffix) < 2 or not _alike(name[: len(of)], of):
+        return False
+    dot, first, rest = suffix[0], suffix[1], suffix[2:]
+    lowest = "123456789" if rest else "23456789"
+    return (
+        dot == "."
+        and (first is _DIGIT or first in lowest)
+        and all(digit is _DIGIT or digit in _DIGITS for digit in rest)
+    )
 
 
 def is_incomplete_name(name: str) -> bool:

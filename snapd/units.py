@@ -7,15 +7,17 @@ from datetime import timedelta
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_DURATION = re.compile(r"(\d+)\s*([smhdw])")
-_SIZE = re.compile(r"(\d+)\s*([kMGT]?)B?")
+_DURATION = re.compile(r"([0-9]{1,15})\s*([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,15})\s*([kMGT]?)B?")
 
 
 def parse_duration(text: str) -> timedelta:
     """Return `15m` and the like as a span; units s, m, h, d, w. Raises ValueError with one sentence."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no duration: a whole number and a unit, such as 30s, 15m, 2h, 7d or 1w")
+        raise ValueError(
+            f"{_shown(text)} is no duration: a whole number and a unit, such as 30s, 15m, 2h, 7d or 1w"
+        )
     try:
         return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     except OverflowError:
@@ -38,7 +40,7 @@ def parse_size(text: str) -> int:
     """Return `500M` and the like in bytes; SI units k, M, G, T. Raises ValueError with one sentence."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no size: a whole number and a unit, such as 500M, 2G or 1T")
+        raise ValueError(f"{_shown(text)} is no size: a whole number and a unit, such as 500M, 2G or 1T")
     return int(match[1]) * _BYTES[match[2]]
 
 
@@ -53,3 +55,7 @@ def format_size(count: int) -> str:
             break
     digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:.{digits}f} {unit}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
