@@ -59,7 +59,7 @@ class Server:
         self._refused = refused
         self._slots = threading.BoundedSemaphore(CONNECTIONS)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._closing = False
+        self._closing = threading.Event()
 
     def start(self) -> None:
         """Listen and answer from now on. Replaces a socket that nobody answers on."""
@@ -70,18 +70,18 @@ class Server:
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def stop(self) -> None:
-        self._closing = True
+        self._closing.set()
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _accept(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 connection, _address = self._socket.accept()
             except OSError:
-                if self._closing:
+                if self._closing.is_set():
                     return
                 continue
             if not self._slots.acquire(blocking=False):

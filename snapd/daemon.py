@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,7 +76,7 @@ class Daemon:
         self._environ = environ
         # SimpleQueue.put is reentrant: a signal may arrive in the middle of another put or get.
         self._mailbox: queue.SimpleQueue[Mail] = queue.SimpleQueue()
-        self._notifier = Notifier(environ)
+        self._notifier = Notifier()
         self._started = clock()
         self._stop_asked = False
         self._clock_down = False
@@ -189,7 +189,7 @@ class Daemon:
             return None
 
     def _patience(self, now: datetime) -> float:
-        """Seconds to the next look: a minute, the watchdog's interval, or when the next alarm would be late."""
+        """Seconds to the next look: a minute, the watchdog's interval, or when the next alarm is late."""
         waits = [PASS_S]
         interval = watchdog_interval(self._environ)
         if interval is not None:
@@ -284,7 +284,7 @@ class Daemon:
 
     # -- what others see ------------------------------------------------------------------------------
 
-    def _answer(self, request: Event) -> Iterator[Event | None]:
+    def _answer(self, request: Event) -> Generator[Event | None]:
         return self._operations.answer(request)
 
     def _refused(self, reason: str, peer: Peer | None) -> None:

@@ -13,6 +13,7 @@ SnapdError
 ├── RestoreTestError            a restore test could not be carried out
 ├── EmptyPolicyError            a retention policy that keeps nothing              exit 2
 ├── InterruptedRunError         the run was cut off on purpose; another follows
+├── DefectError                 an exception of ours that nobody foresaw             (code internal)
 ├── TimeLimitError              a child passed its stall or wall limit             (code timeout)
 └── EngineError                 the engine said no; foreign texts are mapped in the adapter
     ├── NetworkError     network       transient
@@ -126,6 +127,18 @@ class InterruptedRunError(SnapdError):
     def __init__(self, message: str, *, cause: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cause = cause
+
+
+class DefectError(SnapdError):
+    """A run raised something that is not in this tree."""
+
+    code = "internal"
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"{type(cause).__name__}: {cause}",
+            hint="this is a defect of snapd-backup; the journal has the traceback",
+        )
 
 
 class TimeLimitError(SnapdError):

@@ -20,14 +20,16 @@ from snapd import agenda, engines, jobs, machine, reports
 from snapd.config import Folders, Store
 from snapd.engines.base import Engine
 from snapd.engines.base import Tools as EngineTools
-from snapd.errors import BusyError, InterruptedRunError, SnapdError, TimeLimitError
+from snapd.errors import BusyError, DefectError, InterruptedRunError, SnapdError, TimeLimitError
 from snapd.facts import due_slot
-from snapd.followers import Followers
+from snapd.followers import Event, Followers
 from snapd.history import History, Run
 from snapd.jobs.base import Work
 from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Kind, Progress, Result
 from snapd.proc import Launcher
+from snapd.state_folder import Accepted
+from snapd.views import progress_json
 
 LOCK_POLL_S = 0.2
 HEARTBEAT_S = 10.0
@@ -86,7 +88,7 @@ class Runner:
         self._in_use = in_use
         self._asked: set[str] | None = set() if only_asked else None
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._current: list[Current] = []
         self._turned = time.monotonic()
         self._lane: threading.Thread | None = None
@@ -100,7 +102,7 @@ class Runner:
     def stop(self, limit_s: float) -> bool:
         """Start nothing more, end the current run gently; True when it ended within the limit."""
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             for current in self._current:
                 current.launcher.interrupt.request("stop")
             self._changed.notify_all()
@@ -171,7 +173,7 @@ class Runner:
     # -- the lane -------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._turned = time.monotonic()
             run = self._acquire_for_next(tuple(Kind))
             if run is None:
@@ -180,12 +182,13 @@ class Runner:
             try:
                 self.carry_out(run)
             finally:
-                self.lock.release()
+                if self.lock.held:  # a run that stepped aside as the daemon stopped came back without it
+                    self.lock.release()
 
     def _rest(self) -> None:
         with self._changed:
             now = self.clock()
-            if self._stopping or self._next(tuple(Kind)) is not None:
+            if self._stopping.is_set() or self._next(tuple(Kind)) is not None:
                 return
             wake = agenda.next_wake(self._history.unfinished(), now)
             wait = HEARTBEAT_S if wake is None else min(HEARTBEAT_S, (wake - now).total_seconds())
@@ -194,7 +197,7 @@ class Runner:
     def _acquire_for_next(self, kinds: Iterable[Kind]) -> Run | None:
         """Take the lock for the row that goes next; None when nothing is due, or when stopping."""
         told = ""
-        while not self._stopping:
+        while not self._stopping.is_set():
             run = self._next(kinds)
             if run is None or self._take_lock(run):
                 return run
@@ -247,14 +250,9 @@ class Runner:
             result = self._do(current, accepted)
         except SnapdError as error:
             return agenda.after_error(run, _limit_told(error), self.clock(), new_run_id)
-        except Exception as error:
-            log.error("run-defect", **_who(run), exc_info=error)
-            told = SnapdError(
-                f"{type(error).__name__}: {error}",
-                hint="this is a defect of snapd-backup; the journal has the traceback",
-            )
-            told.code = "internal"
-            return agenda.after_error(run, told, self.clock(), new_run_id)
+        except Exception as error:  # noqa: BLE001 - one run must never take the daemon down
+            reports.defect(run)
+            return agenda.after_error(run, DefectError(error), self.clock(), new_run_id)
         return agenda.Settled(updated=(agenda.succeeded(run, result, self.clock()),))
 
     def _do(self, current: Current, accepted: Accepted) -> Result:
@@ -336,7 +334,7 @@ class Runner:
 
     def make_room(self, current: Current) -> None:
         """Let every due backup run, then go on with the lock held again."""
-        if self._stopping:
+        if self._stopping.is_set():
             raise InterruptedRunError("the daemon is stopping", cause="stop")
         if not self._backup_due():
             return
@@ -347,11 +345,11 @@ class Runner:
             finally:
                 self.lock.release()
         while not self._take_lock(current.run):
-            if self._stopping:
+            if self._stopping.is_set():
                 break
             with self._changed:
                 self._changed.wait(LOCK_POLL_S)
-        if self._stopping:
+        if self._stopping.is_set():
             raise InterruptedRunError("the daemon is stopping", cause="stop")
         current.launcher.lock_fd = self.lock.fd
 
@@ -382,7 +380,7 @@ class Runner:
     def _tell_end(self, run: Run, settled: agenda.Settled, seconds: float) -> None:
         reports.ended(run, seconds)
         if run.outcome is None:
-            told = {"event": "retry", "at": str(run.not_before), "message": run.message}
+            told: Event = {"event": "retry", "at": str(run.not_before), "message": run.message}
         else:
             told = {"event": "ended", "successor": settled.added[0].run_id if settled.added else None}
         self.followers.tell(run.run_id, told)

@@ -1,4 +1,4 @@
-"""Facts as programs see them: the JSON forms of docs/json.md. Instants are ISO 8601 in UTC, sizes in bytes."""
+"""Facts as programs see them: the JSON forms of docs/json.md. Instants are ISO 8601 in UTC."""
 
 from __future__ import annotations
 
