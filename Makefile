@@ -53,10 +53,7 @@ docs: dev  ## write the catalogue of events into docs/journal.md
 install:  ## install below PREFIX (/usr/local), into DESTDIR when it is set
 	@packaging/install.sh install
 
-undocs: dev  ## write the catalogue of events into docs/journal.md
-	.venv/bin/python docs/journal.py
-
-install:  ## remove what `make install` laid down; config and state stay
+uninstall:  ## remove what `make install` laid down; config and state stay
 	@packaging/install.sh uninstall
 
 clean:  ## remove everything that was made here, .venv included

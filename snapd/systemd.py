@@ -12,10 +12,13 @@ STATUS_LIMIT = 500  # characters; `systemctl status` shows one line
 
 
 class Notifier:
-    """Sends to the socket that $NOTIFY_SOCKET names, if it names one. A lost message is no error."""
+    """Sends to the socket that $NOTIFY_SOCKET names, if it names one. A lost message is no error.
 
-    def __init__(self) -> None:
-        self._systemd = SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
+    `environ` only says whether there is one: sdnotify looks its address up in the process's own environment.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._systemd = SystemdNotifier() if environ.get("NOTIFY_SOCKET") else None
 
     def close(self) -> None:
         if self._systemd is not None and self._systemd.socket is not None:

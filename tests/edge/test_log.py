@@ -157,13 +157,13 @@ def test_what_could_steer_a_terminal_is_escaped(box: Box) -> None:
 
 def test_an_exception_is_written_with_its_traceback(box: Box) -> None:
     try:
-        os.environ["lost"]
+        os.environ["LOST"]
     except KeyError:
         box.log.exception("run-defect", kind="backup", backup_set="mail")
     fields = box.received()
     assert fields["PRIORITY"] == "3"
     assert fields["TRACEBACK"].startswith("Traceback")
-    assert fields["TRACEBACK"].endswith("KeyError: 'lost'\n")
+    assert fields["TRACEBACK"].endswith("KeyError: 'LOST'\n")
 
 
 def test_what_cannot_be_shown_never_ends_the_caller(box: Box) -> None:

@@ -1,0 +1,19 @@
+"""One booted box for all tests of this folder; where none can be booted, CI fails and a person is told why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.systemd.box import Box, booted, lacking
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Box]:
+    reason = lacking()
+    if reason:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with booted() as box:
+        yield box
