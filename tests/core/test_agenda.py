@@ -1,0 +1,239 @@
+"""What is due and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapd import agenda
+from snapd.cron import Passed
+from snapd.errors import EngineBusyError, InterruptedRunError, KeyFaultError, NetworkError, RestoreTestError
+from snapd.history import Run
+from snapd.model import Cause, Kind, Outcome, Result
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+JOB = "backup:mail"
+
+
+def ids() -> agenda.NewId:
+    numbers = count(1)
+    return lambda: f"new{next(numbers)}"
+
+
+def due(job: str = JOB, slot: datetime = NOW, cause: Cause = Cause.SCHEDULE, run_id: str = "old") -> Run:
+    return agenda.new_run(job, slot, cause, run_id)
+
+
+def once(at: datetime = NOW) -> Passed:
+    return Passed(at, at, 1)
+
+
+def settle(
+    passed: Passed, unfinished: Run | None = None, previous: Run | None = None, *, paused: bool = False
+) -> agenda.Settled:
+    return agenda.settle_slots(
+        JOB, passed, NOW, ids(), unfinished=unfinished, previous=previous, paused=paused
+    )
+
+
+def test_one_slot_just_now_is_one_due_row() -> None:
+    settled = settle(once(NOW - timedelta(seconds=1)))
+    assert [(run.cause, run.outcome, run.slot) for run in settled.added] == [
+        (Cause.SCHEDULE, None, NOW - timedelta(seconds=1))
+    ]
+
+
+def test_several_slots_are_one_missed_row_and_one_catch_up_run() -> None:
+    settled = settle(Passed(NOW - 5 * HOUR, NOW - HOUR, 5))
+    missed, caught = settled.added
+    assert (missed.outcome, missed.slot, missed.last_slot, missed.slots) == (
+        Outcome.MISSED,
+        NOW - 5 * HOUR,
+        NOW - HOUR,
+        5,
+    )
+    assert (caught.cause, caught.outcome, caught.slot) == (Cause.CATCH_UP, None, NOW - HOUR)
+
+
+def test_one_slot_noticed_late_was_missed_too() -> None:
+    settled = settle(once(NOW - HOUR))
+    assert [run.outcome for run in settled.added] == [Outcome.MISSED, None]
+
+
+def test_a_slot_during_a_run_is_skipped_and_says_by_which() -> None:
+    running = agenda.started(due(), NOW - HOUR)
+    (skipped,) = settle(once(), running).added
+    assert skipped.outcome is Outcome.SKIPPED
+    assert "ran (run old)" in skipped.message
+
+
+def test_skipped_slots_of_one_stretch_share_a_row() -> None:
+    running = agenda.started(due(), NOW - HOUR)
+    (first,) = settle(once(NOW - MINUTE), running).added
+    settled = settle(once(), running, previous=first)
+    assert settled.added == ()
+    (longer,) = settled.updated
+    assert (longer.run_id, longer.slots, longer.slot, longer.last_slot) == (
+        first.run_id,
+        2,
+        NOW - MINUTE,
+        NOW,
+    )
+
+
+def test_slots_of_a_paused_set_are_skipped() -> None:
+    (skipped,) = settle(Passed(NOW - HOUR, NOW, 3), paused=True).added
+    assert (skipped.outcome, skipped.slots) == (Outcome.SKIPPED, 3)
+
+
+def test_a_slot_takes_over_from_a_row_that_waits_for_its_retry() -> None:
+    (waiting,) = agenda.after_error(agenda.started(due(), NOW), NetworkError("no route"), NOW, ids()).updated
+    settled = settle(once(), waiting)
+    (given_up,), (successor,) = settled.updated, settled.added
+    assert (given_up.outcome, given_up.error_code) == (Outcome.FAILED, "network")
+    assert (successor.failures, successor.not_before) == (1, None)
+
+
+def test_the_agenda_takes_backups_first_then_tests_then_expiry() -> None:
+    rows = [
+        due("expire:a", NOW - 3 * HOUR),
+        due("restore-test:a", NOW - 2 * HOUR),
+        due("backup:b", NOW),
+        due("backup:a", NOW - HOUR),
+    ]
+    assert [run.job for run in agenda.in_order(rows)] == [
+        "backup:a",
+        "backup:b",
+        "restore-test:a",
+        "expire:a",
+    ]
+
+
+def test_a_run_that_was_cut_off_lets_other_sets_go_first() -> None:
+    cut = due("backup:a", NOW - HOUR, Cause.INTERRUPTED)
+    other = due("backup:b", NOW)
+    assert agenda.next_due([cut, other], NOW) == other
+    assert agenda.next_due([cut, due("expire:b", NOW)], NOW) == cut
+
+
+def test_a_row_that_waits_is_not_due_until_its_time() -> None:
+    waiting = replace(due(), not_before=NOW + MINUTE)
+    assert agenda.next_due([waiting], NOW) is None
+    assert agenda.next_wake([waiting], NOW) == NOW + MINUTE
+    assert agenda.next_due([waiting], NOW + MINUTE) == waiting
+
+
+def test_running_rows_are_never_due_again() -> None:
+    assert agenda.next_due([agenda.started(due(), NOW)], NOW) is None
+
+
+def waits(error: NetworkError | EngineBusyError, times: int) -> list[timedelta]:
+    run, found = due(), []
+    for _ in range(times):
+        (run,) = agenda.after_error(agenda.started(run, NOW), error, NOW, ids()).updated
+        assert run.outcome is None
+        assert run.not_before is not None
+        found.append(run.not_before - NOW)
+    return found
+
+
+def test_transient_errors_wait_one_five_fifteen_and_then_fifteen_minutes() -> None:
+    assert waits(NetworkError("no route"), 5) == [m * MINUTE for m in (1, 5, 15, 15, 15)]
+
+
+def test_a_busy_store_is_tried_every_minute() -> None:
+    assert waits(EngineBusyError("in use"), 3) == [MINUTE] * 3
+
+
+def test_an_error_that_nobody_mends_fails_at_once() -> None:
+    settled = agenda.after_error(
+        agenda.started(due(), NOW), KeyFaultError("no key", hint="get it"), NOW, ids()
+    )
+    (failed,) = settled.updated
+    assert (failed.outcome, failed.error_code, failed.hint, failed.failures) == (
+        Outcome.FAILED,
+        "key",
+        "get it",
+        1,
+    )
+    assert settled.added == ()
+
+
+def test_a_failed_restore_test_keeps_its_findings() -> None:
+    error = RestoreTestError("a row is old", details={"findings": [1]})
+    (failed,) = agenda.after_error(agenda.started(due(), NOW), error, NOW, ids()).updated
+    assert failed.details == {"findings": [1]}
+
+
+@pytest.mark.parametrize(("cause", "expected"), [("stop", Cause.INTERRUPTED), ("sliced", Cause.SLICED)])
+def test_a_run_cut_off_on_purpose_is_interrupted_and_due_again(cause: str, expected: Cause) -> None:
+    error = InterruptedRunError("stopping", cause=cause)
+    settled = agenda.after_error(agenda.started(due(), NOW), error, NOW, ids())
+    (cut,), (again,) = settled.updated, settled.added
+    assert cut.outcome is Outcome.INTERRUPTED
+    assert (again.cause, again.slot, again.outcome, again.running) == (expected, cut.slot, None, False)
+
+
+def test_success_forgets_the_failures_before_it() -> None:
+    run = agenda.started(replace(due(), failures=3), NOW)
+    ended = agenda.succeeded(run, Result(Outcome.OK, archive="a"), NOW)
+    assert (ended.failures, ended.archive, ended.outcome) == (0, "a", Outcome.OK)
+
+
+def test_a_run_that_takes_the_daemon_down_twice_is_given_up() -> None:
+    first = agenda.recover(agenda.started(due(), NOW), NOW, ids(), clean_stop=False)
+    assert first.updated[0].outcome is Outcome.INTERRUPTED
+    (again,) = first.added
+    second = agenda.recover(agenda.started(again, NOW), NOW, ids(), clean_stop=False)
+    (given_up,) = second.updated
+    assert (given_up.outcome, given_up.error_code) == (Outcome.FAILED, "crash-loop")
+    assert second.added == ()
+
+
+def test_a_daemon_that_was_stopped_in_order_is_not_held_against_the_run() -> None:
+    run = agenda.started(due(), NOW)
+    for _ in range(5):
+        (run,) = agenda.recover(run, NOW, ids(), clean_stop=True).added
+        run = agenda.started(run, NOW)
+    assert run.unclean == 0
+
+
+@given(
+    first=st.integers(0, 10_000),
+    length=st.integers(0, 10_000),
+    state=st.sampled_from(["none", "due", "running", "waiting"]),
+    paused=st.booleans(),
+)
+def test_at_most_one_unfinished_row_is_left_whatever_passed(
+    first: int, length: int, state: str, paused: bool
+) -> None:
+    last = NOW - first * MINUTE
+    passed = Passed(last - length * MINUTE, last, length + 1)
+    before: Run | None = {
+        "none": None,
+        "due": due(),
+        "running": agenda.started(due(), NOW),
+        "waiting": replace(due(), attempts=1, not_before=NOW + MINUTE),
+    }[state]
+    settled = settle(passed, before, paused=paused)
+    rows = {run.run_id: run for run in ([before] if before else [])}
+    rows |= {run.run_id: run for run in (*settled.updated, *settled.added)}
+    unfinished = [run for run in rows.values() if run.outcome is None]
+    assert len(unfinished) <= 1
+    assert paused or unfinished, "no slot that passed may leave nothing to do"
+    assert len({run.run_id for run in settled.added}) == len(settled.added)
+
+
+def test_a_removed_job_ends_skipped() -> None:
+    assert agenda.remove(due(), NOW).outcome is Outcome.SKIPPED
+
+
+def test_kinds_that_were_not_asked_for_stay() -> None:
+    assert agenda.next_due([due("expire:a")], NOW, kinds=[Kind.BACKUP]) is None
