@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -222,11 +222,22 @@ def booted() -> Iterator[Box]:
 @contextmanager
 def _container(base: Path) -> Iterator[Box]:
     layers = f"lowerdir=/,upperdir={base}/upper,workdir={base}/work"
-    script = f"mount -t overlay -o {layers} overlay {base}/root && exec {shlex.join(BOOT)} --directory={base}/root"
+    script = (
+        f"mount -t overlay -o {layers} overlay {base}/root && exec {shlex.join(BOOT)} --directory={base}/root"
+    )
     with (base / "console").open("wb") as console:
         nspawn = subprocess.Popen(
             # Dies with the tests even when they are killed, and the container with it.
-            ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private", "sh", "-c", script],
+            [
+                "setpriv",
+                "--pdeathsig=KILL",
+                "unshare",
+                "--mount",
+                "--propagation=private",
+                "sh",
+                "-c",
+                script,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

@@ -1,4 +1,4 @@
-"""One booted box for all tests of this folder; where none can be booted, CI fails and a person is told why."""
+"""One booted box for all tests of this folder; where none can be booted, CI fails and a person hears why."""
 
 from __future__ import annotations
 
