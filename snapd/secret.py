@@ -90,20 +90,24 @@ def _from_file(path: Path, *, strict: bool) -> str:
     except OSError as error:
         hint = f"let the service read it: chown root:{SERVICE_GROUP} {path} && chmod 0640 {path}"
         raise KeyFaultError(f"the secret file {path} cannot be read: {error.strerror}", hint=hint) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFaultError(f"the secret file {path} is not a regular file")
-        if strict and _too_open(status):
-            raise KeyFaultError(
-                f"the secret file {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
-                hint=f"chmod 0600 {path}",
-            )
-        try:
-            content = file.read(_LARGEST + 1)
-        except OSError as error:
-            raise KeyFaultError(f"the secret file {path} cannot be read: {error.strerror}") from error
+    try:
+        _check_status(path, os.fstat(descriptor), strict=strict)
+        content = os.read(descriptor, _LARGEST + 1)
+    except OSError as error:
+        raise KeyFaultError(f"the secret file {path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     return _text(content.removesuffix(b"\n"), f"the secret file {path}")
+
+
+def _check_status(path: Path, status: os.stat_result, *, strict: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFaultError(f"the secret file {path} is not a regular file")
+    if strict and _too_open(status):
+        raise KeyFaultError(
+            f"the secret file {path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
+            hint=f"chmod 0600 {path}",
+        )
 
 
 def _too_open(status: os.stat_result) -> bool:

@@ -29,7 +29,8 @@ from pathlib import Path
 from snapd.lock import Holder, SingleLock
 from snapd.proc import Command, Launcher
 lock = SingleLock(Path(sys.argv[1]))
-print(lock.try_acquire(Holder(os.getpid(), "other", "expire:shop", datetime(2026, 1, 1, tzinfo=UTC))), flush=True)
+me = Holder(os.getpid(), "other", "expire:shop", datetime(2026, 1, 1, tzinfo=UTC))
+print(lock.try_acquire(me), flush=True)
 if len(sys.argv) > 2:
     command = Command(("sh", "-c", f"echo $$ > {sys.argv[2]}; exec sleep 1000"), {"PATH": os.defpath})
     Launcher(lock_fd=lock.fd).run(command)
@@ -46,7 +47,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def other_process(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], bool]]:
-    """Yield a process that tried to take the lock, and whether it got it; its child writes its pid, if asked."""
+    """Yield a process that tried to take the lock, and whether it got it; if asked, its child writes its pid."""
     with subprocess.Popen(
         [sys.executable, "-c", OTHER, str(folder), *more],
         stdin=subprocess.PIPE,
