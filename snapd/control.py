@@ -27,6 +27,7 @@ LARGEST_REQUEST = 64 * 1024
 REQUEST_S = 5.0
 ANSWER_S = 30.0
 CONNECTIONS = 32
+BACKLOG = 128
 
 Request = dict[str, Any]
 Event = dict[str, Any]
@@ -66,7 +67,7 @@ class Server:
         self._path.unlink(missing_ok=True)
         self._socket.bind(os.fspath(self._path))
         self._path.chmod(0o660)
-        self._socket.listen(CONNECTIONS)
+        self._socket.listen(BACKLOG)
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def stop(self) -> None:

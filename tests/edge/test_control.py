@@ -68,8 +68,8 @@ def folder(tmp_path: Path, answering: Answering) -> Iterator[Path]:
 
 def raw(folder: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(folder / SOCKET))  # blocks while the backlog is full
     connection.settimeout(DEADLINE_S)
-    connection.connect(str(folder / SOCKET))
     return connection
 
 
