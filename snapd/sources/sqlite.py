@@ -108,12 +108,12 @@ class Restored:
 def _ask(
     launcher: Launcher, verb: str, *paths: Path, limits: Limits, sql: str = "", temporary: Path | None = None
 ) -> dict[str, Any]:
-    """Run the child and return its last line. Without one, whatever its exit status, it did not do its work."""
+    """Run the child and return its last line; without one it failed, whatever its exit status."""
     finished = launcher.run(
         Command(
             argv=(sys.executable, "-I", str(_CHILD), verb, *map(str, paths)),
             env=_environment(temporary if temporary is not None else paths[-1].parent),
-            input=sql.encode(),
+            input=sql.encode() if sql else None,
             limits=limits,
         )
     )
@@ -149,12 +149,11 @@ _FAILURES = {
     ),
     "malformed": (
         "is damaged",
-        "run PRAGMA integrity_check on it; restore it from an archive before the damage; nothing was archived",
+        "run PRAGMA integrity_check on it, and restore it from an archive before the damage",
     ),
     "unreadable": (
         "cannot be read without privileges, which a dump never has",
-        "give the service user's group read access to the file and its folders; for a database in WAL mode "
-        "write access to its folder too",
+        "let the service user's group read the file and its folders (and write the folder, in WAL mode)",
     ),
     "cannot-open": (
         "cannot be opened: SQLite needs to make or write its -wal and -shm files, and may not",
@@ -189,7 +188,7 @@ def _failure(path: Path, word: str, message: str) -> SourceError:
 
 
 def _problem(path: Path) -> tuple[str, str] | None:
-    """Judge without opening the database by SQLite: what is there, and whether an unprivileged child may read it.
+    """Judge without SQLite: what is there, and whether an unprivileged child may read it.
 
     access(2) answers for the real user without capabilities, which is how the child runs.
     """

@@ -39,7 +39,7 @@ _HEADER = 20
 _MAGIC = b"SQLite format 3\0"
 
 
-class Refusal(Exception):  # noqa: N818 - it is what the parent is told, not a defect
+class Refusal(Exception):  # noqa: N818 - an answer to the parent, not a defect
     """Why there is no result: a word for the parent, and the facts."""
 
     def __init__(self, word: str, message: str) -> None:
@@ -47,7 +47,7 @@ class Refusal(Exception):  # noqa: N818 - it is what the parent is told, not a d
         self.word = word
 
 
-class _Restarted(Exception):  # noqa: N818 - never leaves this module
+class _RestartedError(Exception):
     """Writers keep making the copy start over."""
 
 
@@ -77,13 +77,16 @@ def _answer(verb: str, *paths: str) -> dict[str, object]:
 # -- dump -----------------------------------------------------------------------------------------------
 
 
-def dump(source: Path, copy: Path) -> dict[str, object]:
-    """Write a consistent copy of a live database: one file, whole, on the disk, under its name only then."""
+def dump(source: Path, copy: Path, *, locked_for_s: float = LOCKED_FOR_S) -> dict[str, object]:
+    """Write a consistent copy of a live database: one file, whole, on the disk, under its name only then.
+
+    Gives up when writers keep the database locked for so long without a gap.
+    """
     unfinished = copy.with_name(copy.name + ".part")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        _copy(source, unfinished)
+        _copy(source, unfinished, locked_for_s)
         facts = _facts(unfinished)
         _settle(unfinished)
         unfinished.rename(copy)
@@ -94,16 +97,19 @@ def dump(source: Path, copy: Path) -> dict[str, object]:
     return facts | {"bytes": copy.stat().st_size}
 
 
-def _copy(source: Path, unfinished: Path) -> None:
+def _copy(source: Path, unfinished: Path, locked_for_s: float) -> None:
     in_wal = _examine(source)
-    with contextlib.closing(_open(source)) as live, contextlib.closing(_create(unfinished)) as target:
+    with (
+        contextlib.closing(_open(source, locked_for_s)) as live,
+        contextlib.closing(_create(unfinished)) as target,
+    ):
         with _snapshot(live) if in_wal else contextlib.nullcontext():
             _lend_side_files(source)
             try:
-                _backup(live, target, pages=PAGES_PER_STEP, restarts=None if in_wal else RESTARTS)
-            except _Restarted:
+                _backup(live, target, _Watch(locked_for_s, restarts=None if in_wal else RESTARTS))
+            except _RestartedError:
                 with _snapshot(live):  # writers wait for this one
-                    _backup(live, target, pages=-1, restarts=None)
+                    _backup(live, target, _Watch(locked_for_s, restarts=None), pages=-1)
         mode = target.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
         if mode != "delete":
             raise Refusal("copy", f"the copy stays in journal mode {mode}")
@@ -154,10 +160,10 @@ def _lend_side_files(source: Path) -> None:
                 os.chown(side, -1, status.st_gid, follow_symlinks=False)
 
 
-def _open(database: Path) -> sqlite3.Connection:
+def _open(database: Path, locked_for_s: float = LOCKED_FOR_S) -> sqlite3.Connection:
     """Open for reading only. Never `immutable`: it would silently leave out what is still in the WAL."""
     path = urllib.parse.quote(os.fsencode(database))
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=LOCKED_FOR_S)
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=locked_for_s)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     return connection
 
@@ -182,30 +188,40 @@ def _snapshot(live: sqlite3.Connection) -> Iterator[None]:
         live.rollback()
 
 
-def _backup(
-    live: sqlite3.Connection, target: sqlite3.Connection, *, pages: int, restarts: int | None
-) -> None:
-    """Copy in steps, between which writers have their turn; a write in between starts the copy over.
-
-    Raises `_Restarted` after so many new starts, and `Refusal` when the lock was not had for long.
+class _Watch:
+    """Follows a copy: raises `_RestartedError` when writers made it start over so many times (None is never),
+    and `Refusal` when the lock was not had for long.
     """
-    left = sys.maxsize
-    starts = 0
-    locked_since: float | None = None
 
-    def watch(status: int, remaining: int, _total: int) -> None:
-        nonlocal left, starts, locked_since
+    def __init__(self, locked_for_s: float, *, restarts: int | None) -> None:
+        self._locked_for_s = locked_for_s
+        self._restarts = restarts
+        self._starts = 0
+        self._left = sys.maxsize
+        self._locked_since: float | None = None
+
+    def __call__(self, status: int, left: int, _total: int) -> None:
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            locked_since = time.monotonic() if locked_since is None else locked_since
-            if time.monotonic() - locked_since > LOCKED_FOR_S:
-                raise Refusal("locked", f"locked by a writer for more than {LOCKED_FOR_S:.0f} s")
+            self._wait()
             return
-        locked_since = None
-        starts += remaining >= left
-        left = remaining
-        if restarts is not None and starts >= restarts:
-            raise _Restarted
+        self._locked_since = None
+        self._starts += left >= self._left
+        self._left = left
+        if self._restarts is not None and self._starts >= self._restarts:
+            raise _RestartedError
 
+    def _wait(self) -> None:
+        now = time.monotonic()
+        if self._locked_since is None:
+            self._locked_since = now
+        if now - self._locked_since > self._locked_for_s:
+            raise Refusal("locked", f"no gap between writers for {self._locked_for_s:g} s")
+
+
+def _backup(
+    live: sqlite3.Connection, target: sqlite3.Connection, watch: _Watch, *, pages: int = PAGES_PER_STEP
+) -> None:
+    """Copy in steps, between which writers have their turn; a write in between starts the copy over."""
     live.backup(target, pages=pages, progress=watch, sleep=PAUSE_S)
 
 
