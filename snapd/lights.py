@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,7 +73,7 @@ def grace(interval: timedelta) -> timedelta:
 def lights(facts: Facts, now: datetime) -> Lights:
     """Summarise a set. Source of each rule: the table in DESIGN 1. What lies in the future does not count."""
     return Lights(
-        fresh=_fresh(facts, now),
+        fresh=fresh(facts.archives, facts.due_slot, now, scheduled=facts.scheduled),
         proven=_proven(facts, now),
         encrypted=_encrypted(facts.encrypted),
         off_site=_off_site(facts.off_site),
@@ -81,21 +81,24 @@ def lights(facts: Facts, now: datetime) -> Lights:
     )
 
 
-def _fresh(facts: Facts, now: datetime) -> Light:
-    """A set without a schedule is exempt, but what it has is said: an exemption is no success."""
-    made = [a.created for a in facts.archives if a.complete and not a.suspect and a.created <= now]
+def fresh(archives: Sequence[Archive], due_slot: datetime | None, now: datetime, *, scheduled: bool) -> Light:
+    """Judge freshness alone; arguments as in `Facts`.
+
+    A set without a schedule is exempt, but what it has is said: an exemption is no success.
+    """
+    made = [a.created for a in archives if a.complete and not a.suspect and a.created <= now]
     latest = max(made, default=None)
-    having = f"latest archive {_ago(now - latest)}" if latest else _nothing_usable(facts.archives)
-    if not facts.scheduled:
+    having = f"latest archive {_ago(now - latest)}" if latest else _nothing_usable(archives)
+    if not scheduled:
         return Light(True, f"no schedule, so never due; {having}")
-    if facts.due_slot is None:
+    if due_slot is None:
         return Light(latest is not None, f"no slot was due yet; {having}")
-    if latest is not None and latest >= facts.due_slot:
+    if latest is not None and latest >= due_slot:
         return Light(True, having)
-    return Light(False, f"no archive for the slot of {_instant(facts.due_slot)}; {having}")
+    return Light(False, f"no archive for the slot of {_instant(due_slot)}; {having}")
 
 
-def _nothing_usable(archives: tuple[Archive, ...]) -> str:
+def _nothing_usable(archives: Sequence[Archive]) -> str:
     return "its archives are incomplete, suspect or from the future" if archives else "no archive at all"
 
 
