@@ -6,15 +6,7 @@ lists): a `message_id` never changes, and is never used again.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-
-from snapd.units import format_duration, format_size
-
-VALUE_LIMIT = 64 * 1024  # bytes of one field
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +32,38 @@ def _event(name: str, message_id: str, sentence: str, meaning: str) -> None:
 _event(
     "daemon-ready",
     "c502fffad89844cf9447ed99249e2b89",
-    "ready[: {jobs} jobs][, next is {next_job} at {next_slot}]",
+    "ready: {sets} backup sets from {file}",
     "The daemon has started, its clock runs, and it takes requests.",
 )
 _event(
     "daemon-stopping",
     "0273ab613b44497b80e52ba2d0941053",
-    "stopping[: {running} is told to end]",
+    "stopping[, {running} running]",
     "The daemon was asked to stop; no run begins any more.",
 )
 _event(
     "daemon-stopped",
     "f93344feb16544a1bbb039044f2f7625",
-    "stopped[ after {duration_s:span}]",
-    "The daemon has ended in order.",
+    "stopped",
+    "The daemon has ended. CLEAN says whether its runs ended in time.",
 )
 _event(
     "config-accepted",
     "bbf90494298c4cbda200a50dc243f911",
-    "config accepted[: {sets} sets, {jobs} jobs]",
-    "A config file was read at a start or a reload, and is now the last accepted one.",
+    "config accepted from {file}",
+    "A reload took a config file over, and it is now the last accepted one.",
 )
 _event(
     "config-rejected",
     "5c38e6ada6ae47e19739be6cdc7ef2b9",
-    "config refused[: {reason}]",
-    "The config file is wrong. PROBLEMS has one line for each error; the config before it stays.",
+    "config refused: {problems}",
+    "The config file is wrong; the config before it stays.",
 )
 _event(
     "config-fallback",
     "ab684c8a86db4664b31d66249f1dc058",
-    "running on the last accepted config, because the file is wrong[: {reason}]",
-    "Start with a wrong file.",
+    "running on the last accepted config, because the file is wrong: {problems}",
+    "A start with a wrong config file.",
 )
 _event(
     "machine-problem",
@@ -160,26 +152,26 @@ _event(
 _event(
     "scheduler-restarted",
     "a27d3afae6814ea3bb3d34348205692a",
-    "the scheduler had stopped and was started again[: {reason}]",
-    "The clock's thread had ended or hung; slots are caught up.",
+    "the alarm clock was started again: {reason}",
+    "Its thread had ended, or an alarm was late.",
 )
 _event(
     "clock-jumped",
     "b08f1eeab15945f8bdf503341f041fac",
-    "the clock jumped by {jump_s:span}",
+    "the clock jumped by {seconds:span}",
     "The machine slept or its clock was set; slots are caught up.",
 )
 _event(
     "job-moved",
     "84243697b2254852bd2426322771e7fe",
-    "next run of {job} moved from {stored} to {next}",
-    "A stored next run was too far ahead: the clock was once ahead.",
+    "next {kind} of {backup_set} was stored too far ahead and is recomputed",
+    "The clock was once ahead.",
 )
 _event(
     "job-store-rebuilt",
     "d6ac1d4bfe6c4c43ad9110ab21844cdd",
-    "the job store was made anew[: {reason}]",
-    "It was damaged or unreadable; nothing is lost, the history is the truth.",
+    "the job store {path} is made anew: {reason}",
+    "It was damaged; nothing is lost, since the history is the truth.",
 )
 _event(
     "crash-loop",
@@ -190,14 +182,14 @@ _event(
 _event(
     "recovered",
     "c362f622d4fa418f8ae0eeb6afde746b",
-    "{kind} of {backup_set} was running when the daemon died, and is due again",
-    "Found at a start.",
+    "{runs} runs of the daemon before were cut off",
+    "Found at a start; they are due again.",
 )
 _event(
     "leftovers-removed",
     "f96f09eb6a034068aa9f410134f1e7d6",
-    "{count} leftovers of an earlier run removed",
-    "Scratch folders, partial dumps or engine locks of our own dead child. PATHS names them.",
+    "leftovers of cut-off runs removed: {paths}",
+    "Scratch folders, partial dumps, or engine locks of our own dead child.",
 )
 _event(
     "history-rebuilt",
@@ -232,8 +224,8 @@ _event(
 _event(
     "watchdog-withheld",
     "6de104af50a34d279c80e9e77da2c10a",
-    "the watchdog is not answered any more: {reason}",
-    "The daemon cannot do its work; systemd will start it anew.",
+    "the watchdog gets no answer: the daemon does not do its work",
+    "systemd will start the daemon anew.",
 )
 _event(
     "engine-output",
@@ -254,6 +246,18 @@ _event(
     "An operator resumed a set.",
 )
 _event(
+    "accepted-not-kept",
+    "1edc0f08a5a347128cd70cf16bc547a0",
+    "the accepted config cannot be kept in {path}: {reason}",
+    "A later start with a wrong file could not fall back to it.",
+)
+_event(
+    "scheduler-down",
+    "3d1c9475b32745eb88cc87dc07d360ff",
+    "the alarm clock does not work: {reason}",
+    "Slots are found by looking instead, a little late, until it works again.",
+)
+_event(
     "library-said",
     "e13aa5db8d034bb19fe5214dea36e2cd",
     "{library}: {said}",
@@ -261,13 +265,17 @@ _event(
 )
 
 FIELDS: dict[str, str] = {  # fact -> meaning; the native field is its name in upper case
+    "added": "backup sets that the new config adds, one a line",
     "archive": "name of the archive",
     "archives": "names of archives, one a line",
     "attempt": "how often the run was started, this time included",
     "backup_set": "name of the backup set",
     "bytes_new": "bytes the store grew by",
     "cause": "why the run is due: schedule, catch-up, manual, interrupted, sliced",
+    "changed": "backup sets that the new config changes, one a line",
     "check": "the check of a restore test",
+    "clean": "true when every run ended in time",
+    "clean_stop": "true when the daemon before was told to stop",
     "count": "how many",
     "credential": "names of systemd credentials, one a line",
     "delete": "how many archives an expiry will delete",
@@ -281,100 +289,30 @@ FIELDS: dict[str, str] = {  # fact -> meaning; the native field is its name in u
     "holder": "who holds the single lock",
     "job": "id of a job, such as backup:mail",
     "jobs": "how many jobs are scheduled",
-    "jump_s": "seconds by which the clock moved against the steady one",
     "keep": "how many archives an expiry will keep",
     "kind": "backup, restore-test or expire",
     "last_slot": "last of the slots, ISO 8601 in UTC",
     "library": "name of the library's logger",
     "line": "one line of output, secrets masked",
-    "next": "the next run now, ISO 8601",
-    "next_job": "id of the job that comes next",
-    "next_slot": "when it comes, ISO 8601",
     "outcome": "ok, warning, failed, skipped, missed or interrupted",
     "path": "a file or folder",
     "paths": "files or folders, one a line",
-    "peer": "who asked on the control socket",
+    "peer_pid": "process that asked on the control socket",
+    "peer_uid": "its user",
     "problems": "what is wrong in the config, one a line",
     "reason": "why, in one sentence",
+    "removed": "backup sets that the new config removes, one a line",
     "retry_at": "when the run is tried again, ISO 8601 in UTC",
     "run_id": "id of the run, as in the history",
-    "running": "id of the job that runs",
+    "running": "how many runs are under way",
+    "runs": "how many runs",
     "said": "the library's words",
+    "seconds": "seconds by which the clock moved against the steady one",
     "seen": "what a check saw",
     "sets": "how many backup sets there are",
     "slot": "the instant the run is for, ISO 8601 in UTC",
     "slots": "how many slots",
     "store": "name of the store",
-    "stored": "the next run as it was stored, ISO 8601",
     "traceback": "where in the program the error arose",
     "until": "until when, ISO 8601 in UTC",
 }
-
-
-_PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
-_OPTIONAL = re.compile(r"\[([^][]*)\]")
-
-
-def places(sentence: str) -> tuple[str, ...]:
-    """Return the fields that a sentence speaks of."""
-    return tuple(_PLACE.findall(sentence))
-
-
-def render(sentence: str, facts: Mapping[str, object]) -> str:
-    """Fill a sentence of the catalogue in. A field that is not there is `?` outside brackets."""
-
-    def there(key: str) -> bool:
-        return facts.get(key) not in (None, "", (), [])
-
-    def optional(match: re.Match[str]) -> str:
-        return match[1] if all(there(key) for key in places(match[1])) else ""
-
-    def place(match: re.Match[str]) -> str:
-        key, _, form = match[0].strip("{}").partition(":")
-        return _formed(facts[key], form) if there(key) else "?"
-
-    return re.sub(r"\{\w+(?::\w+)?\}", place, _OPTIONAL.sub(optional, sentence))
-
-
-def _formed(value: object, form: str) -> str:
-    if isinstance(value, int | float):
-        if form == "span":
-            return format_duration(timedelta(seconds=value))
-        if form == "size":
-            return format_size(int(value))
-    return ", ".join(text_of(value).splitlines())
-
-
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def text_of(value: object) -> str:
-    """Return any value as printable, bounded text: a list one item a line, a mapping as JSON."""
-    match value:
-        case bool():
-            text = "true" if value else "false"
-        case float():
-            text = f"{value:.3f}".rstrip("0").rstrip(".")
-        case list() | tuple() | set() | frozenset():
-            text = "\n".join(str(item) for item in value)
-        case Mapping():
-            text = json.dumps(dict(value), default=str, ensure_ascii=False)
-        case bytes():
-            text = value.decode("utf-8", "backslashreplace")
-        case _:
-            text = str(value)
-    return _cut(printable(text))
-
-
-def printable(text: str) -> str:
-    """Escape what could forge lines or steer a terminal; newlines and tabs stay."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
-
-
-def _cut(text: str) -> str:
-    raw = text.encode()
-    if len(raw) <= VALUE_LIMIT:
-        return text
-    return (
-        f"{raw[: VALUE_LIMIT - 64].decode(errors='ignore')}\n… and {len(raw) - VALUE_LIMIT + 64} bytes more"
-    )

@@ -14,19 +14,25 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from datetime import timedelta
 
 import structlog
 from logging_journald import JournaldTransport
 
-from snapd.events import EVENTS, places, printable, render, text_of
+from snapd.events import EVENTS
+from snapd.units import format_duration, format_size
 
 IDENTIFIER = "snapd-backup"
+VALUE_LIMIT = 64 * 1024  # bytes of one field
 LINE_LIMIT = 2000  # characters of MESSAGE, and of one value on a terminal
 SEND_TIMEOUT_S = 2.0  # a journal that hangs must not hold a backup up
 
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
 _COLOUR = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 _RESERVED = frozenset({"MESSAGE", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER", "EVENT", "TRACEBACK"})
+_PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
+_OPTIONAL = re.compile(r"\[([^][]*)\]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
@@ -91,6 +97,68 @@ def _quoted(text: str) -> str:
     short = _bounded(text, LINE_LIMIT)
     plain = short.isprintable() and not set(short) & set(" \"'=")
     return short if plain else json.dumps(short, ensure_ascii=False)
+
+
+def places(sentence: str) -> tuple[str, ...]:
+    """Return the fields that a sentence speaks of."""
+    return tuple(_PLACE.findall(sentence))
+
+
+def render(sentence: str, facts: Mapping[str, object]) -> str:
+    """Fill a sentence of the catalogue in. A field that is not there is `?` outside brackets."""
+
+    def there(key: str) -> bool:
+        return facts.get(key) not in (None, "", (), [])
+
+    def optional(match: re.Match[str]) -> str:
+        return match[1] if all(there(key) for key in places(match[1])) else ""
+
+    def place(match: re.Match[str]) -> str:
+        key, _, form = match[0].strip("{}").partition(":")
+        return _formed(facts[key], form) if there(key) else "?"
+
+    return re.sub(r"\{\w+(?::\w+)?\}", place, _OPTIONAL.sub(optional, sentence))
+
+
+def _formed(value: object, form: str) -> str:
+    if isinstance(value, int | float):
+        if form == "span":
+            return format_duration(timedelta(seconds=value))
+        if form == "size":
+            return format_size(int(value))
+    return ", ".join(text_of(value).splitlines())
+
+
+def text_of(value: object) -> str:
+    """Return any value as printable, bounded text: a list one item a line, a mapping as JSON."""
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case float():
+            text = f"{value:.3f}".rstrip("0").rstrip(".")
+        case list() | tuple() | set() | frozenset():
+            text = "\n".join(str(item) for item in value)
+        case Mapping():
+            text = json.dumps(dict(value), default=str, ensure_ascii=False)
+        case bytes():
+            text = value.decode("utf-8", "backslashreplace")
+        case _:
+            text = str(value)
+    return _cut(printable(text))
+
+
+def printable(text: str) -> str:
+    """Escape what could forge lines or steer a terminal; newlines and tabs stay."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def _cut(text: str) -> str:
+    raw = text.encode()
+    if len(raw) <= VALUE_LIMIT:
+        return text
+    return (
+        f"{raw[: VALUE_LIMIT - 64].decode(errors='ignore')}\n… and {len(raw) - VALUE_LIMIT + 64} bytes more"
+    )
 
 
 Write = Callable[[str, str, Mapping[str, object]], None]

@@ -18,8 +18,18 @@ from pathlib import Path
 import pytest
 import structlog
 
-from snapd.events import EVENTS, FIELDS, VALUE_LIMIT, places, render
-from snapd.log import Journal, Writer, native_fields, readable_line, sentence_of, stderr_is_journal
+from snapd.events import EVENTS, FIELDS
+from snapd.log import (
+    VALUE_LIMIT,
+    Journal,
+    Writer,
+    native_fields,
+    places,
+    readable_line,
+    render,
+    sentence_of,
+    stderr_is_journal,
+)
 
 ROOT = Path(__file__).parents[2]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -112,7 +122,7 @@ def test_a_value_keeps_its_lines_and_the_message_stays_one_line(box: Box) -> Non
     fields = box.received()
     assert fields["REASON"] == "two\nlines"
     assert fields["PROBLEMS"] == "one\ntwo"
-    assert fields["MESSAGE"] == "config refused: two, lines"
+    assert fields["MESSAGE"] == "config refused: one, two"
 
 
 def test_an_event_that_nobody_catalogued_is_still_written(box: Box) -> None:
