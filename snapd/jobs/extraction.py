@@ -35,15 +35,19 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What to extract. `only` is empty for the whole archive; `sizes` are the bytes of every file in it.
+    """What to extract: the members and trees in `only`, or the whole archive, or nothing.
 
-    `absent` are wanted members that the archive does not hold. `sampled` says whether chance chose.
+    `sizes` are the bytes of every file in it. `sampled` says that chance chose.
     """
 
     only: tuple[str, ...]
     sizes: dict[str, int]
-    absent: tuple[str, ...] = ()
+    whole: bool = False
     sampled: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        return not self.only and not self.whole
 
     @property
     def bytes(self) -> int:
@@ -82,11 +86,8 @@ def _named(members: Iterable[Member], wanted: Wanted) -> Extraction:
         present.update(trees)
         if member.is_file and (trees or (wanted.whole and not _is_ours(member, wanted.ours))):
             sizes[member.path] = member.size
-    return Extraction(
-        only=() if wanted.whole else tuple(tree for tree in dict.fromkeys(wanted.named) if tree in present),
-        sizes=sizes,
-        absent=tuple(tree for tree in dict.fromkeys(wanted.named) if tree not in present),
-    )
+    only = tuple(tree for tree in dict.fromkeys(wanted.named) if tree in present)
+    return Extraction(only=() if wanted.whole else only, sizes=sizes, whole=wanted.whole and bool(sizes))
 
 
 def _sampled(members: Iterable[Member], ours: str, seed: str, max_bytes: int) -> Extraction:
