@@ -1,0 +1,312 @@
+"""Opening `history.sqlite`: what may be wrong with it, and a place in memory for when it takes nothing."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from snapd.errors import HistoryError, HistoryTooNewError
+from snapd.history.migrations import MIGRATIONS, migrate, version_of
+
+FILE_NAME = "history.sqlite"
+_BUSY_S = 5.0
+_COMPANIONS = ("-wal", "-shm")
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_REFUSAL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
+}
+_HARMLESS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_RECENT_ROWS = 1000
+
+
+class DamagedError(Exception):
+    """The file is no history any more; its text is the reason."""
+
+
+class RefusedError(Exception):
+    """The disk, or another process, does not let us write. `reopen`: drop the connection too."""
+
+    def __init__(self, reason: str, *, reopen: bool = True) -> None:
+        super().__init__(reason)
+        self.reopen = reopen
+
+
+@contextmanager
+def judged(connection: sqlite3.Connection | None = None) -> Iterator[None]:
+    """Turn SQLite's errors into `DamagedError` and `RefusedError`; a wrong statement stays what it is."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _judge(error, connection) from error
+
+
+def _judge(error: sqlite3.Error, connection: sqlite3.Connection | None) -> Exception:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary in _DAMAGE or (primary is None and "decode to UTF-8" in str(error)):
+        return DamagedError(str(error))
+    if primary in _REFUSAL:
+        return RefusedError(str(error), reopen=primary not in _HARMLESS)
+    if connection is not None and _is_newer(connection):
+        return RefusedError("a newer snapd-backup has changed the file; this one must be restarted")
+    return error
+
+
+def _is_newer(connection: sqlite3.Connection) -> bool:
+    with suppress(sqlite3.Error):
+        return version_of(connection) > len(MIGRATIONS)
+    return False
+
+
+def check_access(folder: Path) -> None:
+    """Raise `HistoryError` where no waiting helps: the state folder or the file is not ours to write."""
+    if not folder.is_dir():
+        raise HistoryError(
+            f"the state folder {folder} is missing",
+            hint=f"create it for the user that runs the backups: install -d -m 0700 -o USER {folder}",
+        )
+    if not _accessible(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise HistoryError(
+            f"the state folder {folder} cannot be written by {_who()}",
+            hint=f"give it to the user that runs the backups: chown -R USER {folder}; "
+            "if its file system is read-only, mount it writable",
+        )
+    path = folder / FILE_NAME
+    if path.is_file() and not _accessible(path, os.R_OK | os.W_OK):
+        raise HistoryError(
+            f"the history {path} cannot be written by {_who()}",
+            hint=f"give it to the owner of the folder: chown --reference={folder} {path}*",
+        )
+
+
+def _accessible(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
+
+
+def _who() -> str:
+    with suppress(OSError, KeyError):
+        return f"the user {getpass.getuser()}"
+    return f"the user id {os.geteuid()}"
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open or create the history and bring it up to date.
+
+    Raises `HistoryTooNewError` (the file is untouched then), `DamagedError` or `RefusedError`. A thorough
+    look at all pages takes longer than a command may (90 ms for 100,000 runs), so it is taken only when the
+    last process that had the file open did not close it: then its write-ahead log is still there.
+    """
+    new = not path.exists()
+    unclean = _has_log(path)
+    if not new:
+        _check_start(path)
+    connection = _connect(path)
+    try:
+        with judged():
+            _prepare(connection)
+            _check_schema(connection)
+        if unclean:
+            examine(connection)
+    except BaseException:
+        connection.close()
+        _forget_stillborn(path, new=new)
+        raise
+    return connection
+
+
+def _connect(path: Path, *, query: str = "") -> sqlite3.Connection:
+    """Connect without reading anything yet; transactions are explicit, threads are the caller's care."""
+    with judged():
+        connection = sqlite3.connect(
+            path.absolute().as_uri() + query,
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _check_start(path: Path) -> None:
+    """Look at an existing file without changing it: is it a database, whole, and no newer than we are?"""
+    if not path.is_file():
+        raise DamagedError("it is not a regular file")
+    if path.stat().st_size == 0:
+        raise DamagedError("it is empty")
+    with closing(_connect(path, query="?mode=ro")) as connection, judged():
+        version = version_of(connection)
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    _check_version(path, version)
+    if version == 0 and tables:
+        raise DamagedError("it is a database of another program")
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise HistoryTooNewError(
+            f"the history {path} was written by a newer snapd-backup"
+            f" (its version is {version}, this one knows {len(MIGRATIONS)})",
+            hint="install the newer snapd-backup again, or move the file away to start with an empty history",
+        )
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return _companion(path, "-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    migrate(connection)
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    """Compare with what our migrations make: a table that is gone is damage, not a mistake of ours."""
+    with closing(empty_memory()) as ours:
+        missing = _schema(ours) - _schema(connection)
+    if missing:
+        raise DamagedError(f"{min(missing)} is missing")
+
+
+def _schema(connection: sqlite3.Connection) -> set[str]:
+    return {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
+
+
+def examine(connection: sqlite3.Connection) -> None:
+    """Look at all pages; raises `DamagedError` with the first finding."""
+    with judged():
+        finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise DamagedError(str(finding).splitlines()[-1])
+
+
+def _forget_stillborn(path: Path, *, new: bool) -> None:
+    """Remove the empty file of a failed creation: the next start would take it for a truncated one."""
+    with suppress(OSError):
+        if new and path.stat().st_size == 0:
+            path.unlink()
+
+
+def set_aside(path: Path, instant: datetime) -> Path:
+    """Rename a damaged file and its companions, all or those that are there; returns the new path.
+
+    The companions keep their ending, so that SQLite's own tools can still read what is left. Raises
+    `RefusedError`.
+    """
+    target = _free_name(path, instant)
+    try:
+        path.rename(target)
+        for ending in _COMPANIONS:
+            with suppress(FileNotFoundError):
+                _companion(path, ending).rename(_companion(target, ending))
+    except OSError as error:
+        raise RefusedError(f"cannot move the damaged file aside: {error.strerror}") from error
+    return target
+
+
+def _free_name(path: Path, instant: datetime) -> Path:
+    first = path.with_name(f"{path.name}.damaged-{instant:%Y%m%d-%H%M%S}")
+    target, number = first, 1
+    while target.exists():
+        number += 1
+        target = first.with_name(f"{first.name}.{number}")
+    return target
+
+
+def _companion(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+# -- a place in memory -----------------------------------------------------------------------------
+
+
+def empty_memory() -> sqlite3.Connection:
+    """Return an empty history that lives in memory."""
+    memory = _memory()
+    migrate(memory)
+    return memory
+
+
+def memory_of(source: sqlite3.Connection) -> sqlite3.Connection:
+    """Copy a history into memory: every fact, but of the ended rows only the last of each job and the newest
+    1,000.
+
+    `source` may be of an older version: the copy is brought up to date, which a full disk does not let the
+    file be.
+    """
+    memory = _memory()
+    try:
+        with judged():
+            _copy(source, memory)
+            migrate(memory)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def memory_of_file(path: Path) -> sqlite3.Connection:
+    """Copy a file that cannot be opened as usual, for want of room for SQLite's shared memory beside it.
+
+    An exclusive connection needs no such file. Raises `DamagedError` or `RefusedError`, also where the file
+    is in use.
+    """
+    if not path.is_file():
+        raise RefusedError("there is no file")
+    with closing(_connect(path, query="?mode=rw")) as source:
+        with judged():
+            source.execute("PRAGMA locking_mode = EXCLUSIVE")
+            _check_version(path, version_of(source))
+        return memory_of(source)
+
+
+def _memory() -> sqlite3.Connection:
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    memory.row_factory = sqlite3.Row
+    return memory
+
+
+def _copy(source: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+    schema = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    for row in source.execute(schema).fetchall():
+        memory.execute(row["sql"])
+        if row["type"] == "table" and row["name"] != "daily":
+            _copy_table(source, memory, row["name"])
+    memory.execute(f"PRAGMA user_version = {version_of(source)}")
+
+
+def _copy_table(source: sqlite3.Connection, memory: sqlite3.Connection, table: str) -> None:
+    rows = source.execute(_NEEDED_RUNS if table == "runs" else f"SELECT * FROM {table}")  # noqa: S608  our own names
+    places = ", ".join("?" * len(rows.description))
+    memory.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608
+
+
+_NEEDED_RUNS = f"""
+    SELECT * FROM runs WHERE outcome IS NULL OR run_id IN (
+        SELECT run_id FROM (SELECT run_id FROM ended_runs ORDER BY end_instant DESC LIMIT {_RECENT_ROWS})
+        UNION SELECT run_id FROM (SELECT run_id, max(end_instant) FROM ended_runs GROUP BY job)
+        UNION SELECT run_id FROM (
+            SELECT run_id, max(end_instant) FROM ended_runs
+            WHERE outcome NOT IN ('missed', 'skipped') GROUP BY job
+        )
+    )
+"""  # noqa: S608
