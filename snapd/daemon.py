@@ -41,6 +41,8 @@ PASS_S = 60.0
 
 JUMP = timedelta(seconds=60)
 REFUSALS_S = 10.0
+LOOK_S = 600.0
+"""How old the lights in the status line may be: they go off by time alone, after an hour at least."""
 
 
 def triggers(config: Config) -> dict[str, Trigger]:
@@ -53,7 +55,9 @@ def schedules(config: Config) -> dict[str, Schedule]:
 
 @dataclass
 class Mail:
-    """A wake-up of the main thread: `wake`, `stop`, `hangup`, or `reload` with where to put the answer."""
+    """A wake-up of the main thread: `wake` by the alarm clock, `changed` by the runner, `stop`, `hangup`, or
+    `reload` with where to put the answer.
+    """
 
     what: str
     reply: queue.SimpleQueue[Event | SnapdError] = field(default_factory=queue.SimpleQueue)
@@ -81,12 +85,19 @@ class Daemon:
         self._stop_asked = False
         self._clock_down = False
         self._last_refusal = 0.0
+        self._looked: object = None
+        self._looked_at = 0.0
         loaded = load(file, folders)
         self._history = History(folders.state, now=self._started)
         self._situation = self._describe(loaded)
         in_use = InUse()
         self.runner = Runner(
-            lambda: self._situation.accepted, self._history, folders, clock=clock, in_use=in_use.names
+            lambda: self._situation.accepted,
+            self._history,
+            folders,
+            clock=clock,
+            in_use=in_use.names,
+            changed=lambda: self._mailbox.put(Mail("changed")),
         )
         self._slots = Slots(self._history)
         self._alarm = AlarmClock(folders.state, lambda: self._mailbox.put(Mail("wake")))
@@ -180,7 +191,7 @@ class Daemon:
             wall, monotonic = now, then
             if mail is not None:
                 self._open(mail, now)
-            self._pass(now, woken=mail is not None)
+            self._pass(now, woken=mail is not None and mail.what == "wake")
 
     def _next_mail(self) -> Mail | None:
         try:
@@ -310,7 +321,12 @@ class Daemon:
             )
 
     def _tell_status(self) -> None:
-        self._notifier.status(self._operations.line())
+        """Tell systemd what runs and what comes next; the lights are looked up anew only now and then."""
+        now = time.monotonic()
+        look = (self.runner.changes, self._slots.next_slot(), self._situation.accepted_at)
+        if look != self._looked or now - self._looked_at > LOOK_S:
+            self._looked, self._looked_at = look, now
+            self._notifier.status(self._operations.line())
 
     # -- stop -----------------------------------------------------------------------------------------
 

@@ -13,15 +13,21 @@ from snapd.model import Problem
 from snapd.proc import Launcher
 from snapd.sources.base import Tools as SourceTools
 
+KILL_S = 5.0
+
 BuildEngine = Callable[[str, Store, EngineTools], Engine]
 
 
 def limits_of(config: Config) -> RunLimits:
-    """The time limits of engine calls, from the config."""
+    """The time limits of engine calls, from the config.
+
+    What does not end gently is killed a little before the daemon itself would have to give up at a stop.
+    """
+    stop_s = config.daemon.stop_limit.total_seconds()
     return RunLimits(
         stall_s=config.daemon.stall_after.total_seconds(),
         wall_s=config.daemon.run_limit.total_seconds(),
-        grace_s=config.daemon.stop_limit.total_seconds(),
+        grace_s=max(stop_s - KILL_S, stop_s / 2),
     )
 
 

@@ -12,31 +12,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from snapd import agenda, engines, jobs, machine, reports
-from snapd.config import Folders, Store
-from snapd.engines.base import Engine
-from snapd.engines.base import Tools as EngineTools
+from snapd import agenda, engines, jobs, reports
+from snapd.config import Folders
 from snapd.errors import BusyError, DefectError, InterruptedRunError, SnapdError, TimeLimitError
-from snapd.facts import due_slot
 from snapd.followers import Event, Followers
 from snapd.history import History, Run
 from snapd.jobs.base import Work
 from snapd.lock import Holder, SingleLock
-from snapd.model import Cause, Kind, Progress, Result
+from snapd.model import Cause, Kind, Result
 from snapd.proc import Launcher
 from snapd.state_folder import Accepted
-from snapd.views import progress_json
+from snapd.workshop import BuildEngine, Current, Workshop
 
 LOCK_POLL_S = 0.2
 HEARTBEAT_S = 10.0
-PROGRESS_S = 0.25
 READ_WAIT_S = 600.0
-
-BuildEngine = Callable[[str, Store, EngineTools], Engine]
 
 
 def wall_clock() -> datetime:
@@ -49,21 +43,11 @@ def new_run_id() -> str:
     return secrets.token_hex(6)
 
 
-@dataclass
-class Current:
-    """A run in progress. `yields` while a backup that becomes due may interrupt its child."""
-
-    run: Run
-    launcher: Launcher
-    since: float  # monotonic seconds
-    yields: bool = False
-    progress: Progress = field(default_factory=Progress)
-
-
 class Runner:
     """Runs what is due, one run at a time, in its own thread.
 
     `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
+    `changed` is called, and `changes` counts, whenever a run starts or ends.
     `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
     """
 
@@ -77,6 +61,7 @@ class Runner:
         build_engine: BuildEngine = engines.build,
         in_use: Callable[[], frozenset[str]] = frozenset,
         only_asked: bool = False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.followers = Followers()
         self.lock = SingleLock(folders.state)
@@ -84,9 +69,12 @@ class Runner:
         self._accepted = accepted
         self._history = history
         self._folders = folders
-        self._build_engine = build_engine
-        self._in_use = in_use
+        self._workshop = Workshop(
+            history, folders, self.followers, clock=clock, build_engine=build_engine, in_use=in_use
+        )
         self._asked: set[str] | None = set() if only_asked else None
+        self.changes = 0
+        self._on_change = changed
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._current: list[Current] = []
@@ -233,6 +221,7 @@ class Runner:
         with self._changed:
             self._current.append(current)
         reports.started(run)
+        self._count_change()
         self.followers.tell(run.run_id, {"event": "started", "attempt": run.attempts})
         try:
             settled = self._attempt(current, accepted)
@@ -242,7 +231,12 @@ class Runner:
         self._write(settled)
         ended = settled.updated[0]
         self._tell_end(ended, settled, time.monotonic() - current.since)
+        self._count_change()
         return ended
+
+    def _count_change(self) -> None:
+        self.changes += 1
+        self._on_change()
 
     def _attempt(self, current: Current, accepted: Accepted) -> agenda.Settled:
         run = current.run
@@ -259,27 +253,7 @@ class Runner:
         run = current.run
         if run.backup_set not in accepted.config.backup:
             raise SnapdError(f"the backup set {run.backup_set!r} is no longer in the config")
-        return jobs.job_of(run.kind)(self._work(current, accepted))
-
-    def _work(self, current: Current, accepted: Accepted) -> Work:
-        run, config = current.run, accepted.config
-        backup_set = config.backup[run.backup_set]
-        return Work(
-            run_id=run.run_id,
-            backup_set=backup_set,
-            config=config,
-            config_text=accepted.text,
-            folders=self._folders,
-            engine=self._engine(backup_set.store, accepted, current),
-            launcher=current.launcher,
-            history=self._history,
-            yielding=_Turn(self, current),
-            now=self.clock,
-            progress=self._progress_of(current),
-            attempt=run.attempts,
-            due_slot=due_slot(backup_set, config.daemon.timezone, self.clock()),
-            in_use=self._in_use(),
-        )
+        return jobs.job_of(run.kind)(self._workshop.work(current, accepted, _Turn(self, current)))
 
     @contextmanager
     def reading(self, job: str) -> Iterator[Work]:
@@ -296,36 +270,12 @@ class Runner:
             time.sleep(LOCK_POLL_S)
         try:
             current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic())
-            yield self._work(current, self._accepted())
+            yield self._workshop.work(current, self._accepted(), _Turn(self, current))
         finally:
             lock.release()
 
     def _due(self) -> bool:
         return self._lane is not None and self._next(tuple(Kind)) is not None
-
-    def _engine(self, store: str, accepted: Accepted, current: Current) -> Engine:
-        return self._build_engine(
-            store,
-            accepted.config.store[store],
-            EngineTools(
-                launcher=current.launcher,
-                cache=self._folders.cache / "stores" / store,
-                progress=self._progress_of(current),
-                limits=machine.limits_of(accepted.config),
-            ),
-        )
-
-    def _progress_of(self, current: Current) -> Callable[[Progress], None]:
-        told = 0.0
-
-        def tell(progress: Progress) -> None:
-            nonlocal told
-            current.progress = progress
-            if time.monotonic() - told >= PROGRESS_S:
-                told = time.monotonic()
-                self.followers.tell(current.run.run_id, {"event": "progress", **progress_json(progress)})
-
-        return tell
 
     # -- stepping aside -------------------------------------------------------------------------------
 

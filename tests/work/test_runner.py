@@ -1,0 +1,415 @@
+"""The runner: one run at a time, under the lock, whatever happens inside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from snapd.config import Folders, Store, parse
+from snapd.engines.base import Engine, Tools
+from snapd.errors import BusyError, KeyFaultError, NetworkError
+from snapd.history import History, Run
+from snapd.lock import Holder, SingleLock
+from snapd.model import Cause, Outcome
+from snapd.runner import Runner
+from snapd.state_folder import Accepted
+from tests.fakes.engine import FakeEngine
+
+DEADLINE_S = 20.0
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+CONFIG = """
+[daemon]
+timezone = "UTC"
+[store.local]
+engine = "borg"
+repository = "{folder}/borg"
+passphrase = {{ file = "{folder}/passphrase" }}
+[backup.mail]
+store = "local"
+schedule = "*/15 * * * *"
+paths = ["{folder}/saved"]
+[backup.mail.expire]
+schedule = "@daily"
+deltas = ["1m", "2m"]
+min_keep = 1
+[backup.web]
+store = "local"
+schedule = "*/15 * * * *"
+paths = ["{folder}/saved"]
+"""
+
+T = TypeVar("T")
+
+
+class Clock:
+    """A wall clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+class Scene:
+    """A runner on a real history, with one engine in memory for every run."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "saved").mkdir()
+        (folder / "saved" / "letter").write_text("dear reader")
+        self.folders = Folders(state=folder / "state", cache=folder / "cache", runtime=folder / "run")
+        for path in (self.folders.state, self.folders.cache, self.folders.runtime):
+            path.mkdir(mode=0o700)
+        text = CONFIG.format(folder=folder)
+        self.accepted = Accepted(parse(text, file="config.toml", system_timezone="UTC"), text)
+        self.clock = Clock()
+        self.history = History(self.folders.state, now=START)
+        self.engine = FakeEngine(now=self.clock)
+        self.runner = self.another()
+
+    def another(self, *, only_asked: bool = False) -> Runner:
+        return Runner(
+            lambda: self.accepted,
+            self.history,
+            self.folders,
+            clock=self.clock,
+            build_engine=self._build,
+            only_asked=only_asked,
+        )
+
+    def _build(self, _name: str, _store: Store, tools: Tools) -> Engine:
+        self.engine.interrupt = tools.launcher.interrupt
+        self.engine.progress = tools.progress
+        return self.engine
+
+    def ask(self, job: str) -> Run:
+        return self.runner.ask(job, self.clock())
+
+    def ended(self, run: Run) -> Run:
+        """Wait for the outcome of a run."""
+        return until(lambda: _if_ended(self.history.run(run.run_id)))
+
+    def created(self) -> list[str]:
+        return [call.names[0] for call in self.engine.calls if call.method == "create"]
+
+
+def _if_ended(run: Run | None) -> Run | None:
+    return run if run is not None and run.outcome is not None else None
+
+
+def until(probe: Callable[[], T | None]) -> T:
+    """Poll until the probe gives something true."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    made.runner.stop(DEADLINE_S)
+    made.history.close()
+
+
+# -- one run --------------------------------------------------------------------------------------------
+
+
+def test_a_due_backup_becomes_an_archive_and_a_row(scene: Scene) -> None:
+    scene.runner.start()
+    run = scene.ended(scene.ask("backup:mail"))
+    assert (run.outcome, run.archive) == (Outcome.OK, "mail_20261123-120000")
+    assert scene.engine.names() == ["mail_20261123-120000"]
+    assert [known.archive.name for known in scene.history.known_archives("mail")] == scene.engine.names()
+
+
+def test_the_lock_is_held_during_a_run_and_free_after_it(scene: Scene) -> None:
+    held: list[Holder | None] = []
+    scene.engine.during["create"] = lambda _name: held.append(SingleLock(scene.folders.state).holder())
+    scene.runner.start()
+    run = scene.ended(scene.ask("backup:mail"))
+    assert held[0] is not None
+    assert (held[0].run_id, held[0].job) == (run.run_id, "backup:mail")
+    assert until(lambda: scene.runner.lock.holder() is None)
+
+
+def test_two_due_runs_never_overlap(scene: Scene) -> None:
+    inside = threading.Semaphore(1)
+    clashes: list[str] = []
+
+    def alone(name: str) -> None:
+        if not inside.acquire(blocking=False):
+            clashes.append(name)
+        time.sleep(0.02)  # room for a clash
+        inside.release()
+
+    scene.engine.during["create"] = alone
+    first, second = scene.ask("backup:mail"), scene.ask("backup:web")
+    scene.runner.start()
+    scene.ended(first)
+    scene.ended(second)
+    assert clashes == []
+
+
+def test_an_exception_that_nobody_foresaw_fails_the_run_and_the_next_one_goes_on(scene: Scene) -> None:
+    def defect(_name: str) -> None:
+        del scene.engine.during["create"]
+        raise ZeroDivisionError("oops")
+
+    scene.engine.during["create"] = defect
+    scene.runner.start()
+    failed = scene.ended(scene.ask("backup:mail"))
+    assert (failed.outcome, failed.error_code) == (Outcome.FAILED, "internal")
+    assert "oops" in failed.message
+    assert scene.ended(scene.ask("backup:web")).outcome is Outcome.OK
+
+
+def test_an_error_is_recorded_with_its_code_and_hint(scene: Scene) -> None:
+    scene.engine.fail_next("create", KeyFaultError("the key is gone", hint="fetch the copy"))
+    scene.runner.start()
+    run = scene.ended(scene.ask("backup:mail"))
+    assert (run.outcome, run.error_code, run.message, run.hint) == (
+        Outcome.FAILED,
+        "key",
+        "the key is gone",
+        "fetch the copy",
+    )
+
+
+def test_a_transient_error_waits_and_is_tried_again_under_a_new_name(scene: Scene) -> None:
+    scene.engine.fail_next("create", NetworkError("no route"))
+    scene.runner.start()
+    run = scene.ask("backup:mail")
+    waiting = until(lambda: next((r for r in scene.history.unfinished() if r.not_before), None))
+    assert (waiting.error_code, waiting.not_before) == ("network", START + MINUTE)
+    assert scene.runner.lock.holder() is None or until(lambda: scene.runner.lock.holder() is None)
+    scene.clock.at = START + MINUTE
+    scene.runner.notify()
+    ended = scene.ended(run)
+    assert (ended.outcome, ended.attempts, ended.failures) == (Outcome.OK, 2, 0)
+    assert scene.created() == ["mail_20261123-120000", "mail_20261123-120100"]
+
+
+def test_a_retry_at_the_same_instant_gets_another_name_too(scene: Scene) -> None:
+    scene.engine.fail_next("create", NetworkError("no route"))
+    scene.runner.start()
+    run = scene.ask("backup:mail")
+    until(lambda: any(r.not_before for r in scene.history.unfinished()))
+    scene.ask("backup:mail")  # asked for: it need not wait
+    assert scene.ended(run).archive == "mail_20261123-120000.2"
+
+
+def test_asking_twice_is_one_run(scene: Scene) -> None:
+    assert scene.ask("backup:mail").run_id == scene.ask("backup:mail").run_id
+
+
+def test_without_a_daemon_only_what_was_asked_for_runs(scene: Scene) -> None:
+    scene.ask("backup:web")  # waits in the history for the daemon
+    scene.runner = scene.another(only_asked=True)
+    scene.runner.start()
+    assert scene.ended(scene.ask("backup:mail")).outcome is Outcome.OK
+    assert [run.job for run in scene.history.unfinished()] == ["backup:web"]
+
+
+# -- the lock of another process ------------------------------------------------------------------------
+
+
+def test_a_run_waits_for_the_lock_of_somebody_else_and_says_so(scene: Scene) -> None:
+    other = SingleLock(scene.folders.state)
+    assert other.try_acquire(Holder(pid=4711, run_id="theirs", job="backup:web", since=START))
+    run = scene.ask("backup:mail")
+    with scene.runner.followers.follow(run.run_id) as events:
+        scene.runner.start()
+        told = events.get(timeout=DEADLINE_S)
+    assert told["event"] == "waiting"
+    assert "4711" in told["holder"]
+    assert scene.created() == []
+    other.release()
+    assert scene.ended(run).outcome is Outcome.OK
+
+
+def test_a_look_at_the_store_gives_up_only_after_its_patience(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapd.runner.READ_WAIT_S", 0.0)
+    other = SingleLock(scene.folders.state)
+    assert other.try_acquire(Holder(pid=1, run_id="theirs", job="backup:web", since=START))
+    with pytest.raises(BusyError), scene.runner.reading("backup:mail"):
+        pass
+    other.release()
+    with scene.runner.reading("backup:mail") as work:
+        assert work.engine.archives() == ()
+        assert scene.runner.lock.holder() is not None
+    assert scene.runner.lock.holder() is None
+
+
+# -- stepping aside -------------------------------------------------------------------------------------
+
+
+def plant_many(scene: Scene, count: int = 40) -> None:
+    for number in range(count):
+        created = START - number * 10 * timedelta(seconds=1)
+        scene.engine.plant(f"mail_{created:%Y%m%d-%H%M%S}", created)
+
+
+def methods(scene: Scene) -> list[str]:
+    return [call.method for call in scene.engine.calls if call.method in ("create", "delete", "reclaim")]
+
+
+def test_an_expiry_lets_a_due_backup_run_between_two_batches(scene: Scene) -> None:
+    scene.runner.start()
+    scene.ended(scene.ask("backup:mail"))
+    plant_many(scene)
+    asked: list[Run] = []
+
+    def ask_once(_name: str) -> None:
+        if not asked:
+            asked.append(scene.ask("backup:web"))
+
+    scene.engine.during["delete"] = ask_once
+    expiry = scene.ended(scene.ask("expire:mail"))
+    assert expiry.outcome is Outcome.OK, expiry
+    assert scene.ended(asked[0]).outcome is Outcome.OK
+    assert methods(scene)[1:4] == ["delete", "create", "delete"]
+
+
+def test_a_reclaim_is_interrupted_for_a_due_backup_and_done_again(scene: Scene) -> None:
+    scene.runner.start()
+    scene.ended(scene.ask("backup:mail"))
+    plant_many(scene)
+    asked: list[Run] = []
+
+    def ask_once(_name: str) -> None:
+        if not asked:
+            asked.append(scene.ask("backup:web"))
+
+    scene.engine.during["reclaim"] = ask_once
+    expiry = scene.ended(scene.ask("expire:mail"))
+    assert (expiry.outcome, scene.engine.reclaimed) == (Outcome.OK, 1)
+    assert methods(scene)[-3:] == ["reclaim", "create", "reclaim"]
+
+
+def test_a_reclaim_that_was_interrupted_three_times_runs_to_its_end(scene: Scene) -> None:
+    scene.runner.start()
+    scene.ended(scene.ask("backup:mail"))
+    plant_many(scene)
+    asked: list[Run] = []
+
+    def ask_always(_name: str) -> None:
+        scene.clock.at += timedelta(seconds=1)
+        asked.append(scene.ask("backup:web"))
+
+    scene.engine.during["reclaim"] = ask_always
+    expiry = scene.ended(scene.ask("expire:mail"))
+    assert (expiry.outcome, scene.engine.reclaimed) == (Outcome.OK, 1)
+    assert methods(scene).count("reclaim") == 4
+    scene.ended(asked[-1])
+
+
+# -- stop, crash, limits --------------------------------------------------------------------------------
+
+
+def test_a_stop_interrupts_the_run_gently_and_makes_it_due_again(scene: Scene) -> None:
+    inside = threading.Event()
+
+    def wait_for_the_stop(_name: str) -> None:
+        inside.set()
+        assert scene.engine.interrupt is not None
+        until(lambda: scene.engine.interrupt is not None and scene.engine.interrupt.requested)
+
+    scene.engine.during["create"] = wait_for_the_stop
+    scene.runner.start()
+    run = scene.ask("backup:mail")
+    assert inside.wait(DEADLINE_S)
+    assert scene.runner.stop(DEADLINE_S)
+    cut = scene.history.run(run.run_id)
+    assert cut is not None
+    assert cut.outcome is Outcome.INTERRUPTED
+    (again,) = scene.history.unfinished()
+    assert (again.cause, again.slot, again.running) == (Cause.INTERRUPTED, run.slot, False)
+
+
+def test_a_stop_during_an_expiry_ends_it_after_the_batch(scene: Scene) -> None:
+    scene.runner.start()
+    scene.ended(scene.ask("backup:mail"))
+    plant_many(scene)
+    stopped = threading.Event()
+
+    def stop_once(_name: str) -> None:
+        if not stopped.is_set():
+            stopped.set()
+            threading.Thread(target=scene.runner.stop, args=(DEADLINE_S,)).start()
+            until(lambda: scene.engine.interrupt is not None and scene.engine.interrupt.requested)
+
+    scene.engine.during["delete"] = stop_once
+    expiry = scene.ended(scene.ask("expire:mail"))
+    assert expiry.outcome is Outcome.INTERRUPTED
+    assert scene.engine.count("delete") == 1
+
+
+def test_rows_left_running_are_settled_at_the_next_start(scene: Scene) -> None:
+    run = scene.ask("backup:mail")
+    scene.history.update(_running(run))
+    assert scene.another().recover(START, clean_stop=False) == 1
+    cut = scene.history.run(run.run_id)
+    assert cut is not None
+    assert cut.outcome is Outcome.INTERRUPTED
+    assert scene.history.unfinished()[0].unclean == 1
+
+
+def test_a_run_that_kills_the_daemon_each_time_is_given_up_and_others_go_on(scene: Scene) -> None:
+    scene.ask("backup:mail")
+    for _ in range(2):
+        scene.history.update(_running(scene.history.unfinished()[0]))
+        scene.another().recover(START, clean_stop=False)
+    assert scene.history.unfinished() == ()
+    (given_up, _cut) = scene.history.rows(backup_set="mail")
+    assert (given_up.outcome, given_up.error_code) == (Outcome.FAILED, "crash-loop")
+    scene.runner.start()
+    assert scene.ended(scene.ask("backup:web")).outcome is Outcome.OK
+
+
+def _running(run: Run) -> Run:
+    return replace(run, started=START, attempts=run.attempts + 1)
+
+
+def test_a_lane_that_turns_is_at_work_and_one_that_ended_is_not(scene: Scene) -> None:
+    assert not scene.runner.at_work()
+    scene.runner.start()
+    assert scene.runner.at_work()
+    scene.runner.stop(DEADLINE_S)
+    assert not scene.runner.at_work()
+
+
+# -- followers ------------------------------------------------------------------------------------------
+
+
+def test_followers_see_start_progress_and_end(scene: Scene) -> None:
+    run = scene.ask("backup:mail")
+    with scene.runner.followers.follow(run.run_id) as events:
+        scene.runner.start()
+        seen = [events.get(timeout=DEADLINE_S)["event"] for _ in range(3)]
+    assert seen == ["started", "progress", "ended"]
+
+
+def test_a_follower_that_does_not_read_costs_a_bounded_memory(scene: Scene) -> None:
+    with scene.runner.followers.follow("run") as events:
+        for number in range(10_000):
+            scene.runner.followers.tell("run", {"event": "progress", "files": number})
+        assert events.qsize() <= 100
+    scene.runner.followers.tell("run", {"event": "after"})
+    while not events.empty():
+        assert events.get_nowait()["event"] == "progress"
