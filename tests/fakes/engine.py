@@ -291,6 +291,8 @@ def _walk(root: Path, selection: Selection) -> Iterator[Path]:
     device = root.lstat().st_dev if root.exists() else None
 
     def wanted(path: Path) -> bool:
+        if any(path.is_relative_to(ours) for ours in selection.staged):
+            return True
         return path not in selection.never and not any(p.fullmatch(str(path)) for p in patterns)
 
     def descend(path: Path) -> Iterator[Path]:
