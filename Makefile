@@ -23,9 +23,9 @@ help:  ## list the targets
 dev: .venv/.stamp  ## make the virtual environment .venv, for work on the program
 
 .venv/.stamp: pyproject.toml
-	python=$$(packaging/choose-python.sh) && "$$python" -m venv .venv
+	test -x .venv/bin/python || { python=$$(packaging/choose-python.sh) && "$$python" -m venv .venv; }
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@touch $@
 
 check: dev  ## lint, format, types, layers
 	.venv/bin/ruff check .
