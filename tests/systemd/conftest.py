@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.systemd.box import Box, booted, lacking
+from tests.systemd.product import Product
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,13 @@ def box() -> Iterator[Box]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     with booted() as box:
         yield box
+
+
+@pytest.fixture
+def product(box: Box) -> Iterator[Product]:
+    product = Product(box)
+    try:
+        product.reset()
+        yield product
+    finally:
+        product.end()
