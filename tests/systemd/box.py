@@ -184,12 +184,10 @@ def _prepare(upper: Path) -> None:
     for name in _services_of_the_machine():
         (units / name).unlink(missing_ok=True)
         (units / name).symlink_to("/dev/null")
-    subprocess.run(
-        ["make", "--no-print-directory", "install", f"DESTDIR={upper}"],
-        cwd=CHECKOUT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    install = ["make", "--no-print-directory", "install", f"DESTDIR={upper}"]
+    done = subprocess.run(install, cwd=CHECKOUT, check=False, text=True, capture_output=True)
+    if done.returncode:
+        raise AssertionError(f"make install failed:\n{done.stdout}{done.stderr}")
 
 
 def _services_of_the_machine() -> set[str]:
