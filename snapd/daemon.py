@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 PASS_S = 60.0
 """Catching up happens at least this often, whatever else fails."""
 
-JUMP = timedelta(seconds=60)
+JUMP_S = 60.0
 REFUSALS_S = 10.0
 LOOK_S = 600.0
 """How old the lights in the status line may be: they go off by time alone, after an hour at least."""
@@ -61,6 +61,27 @@ class Mail:
 
     what: str
     reply: queue.SimpleQueue[Event | SnapdError] = field(default_factory=queue.SimpleQueue)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The wall clock beside two that nobody can set: seconds since boot, with and without sleep."""
+
+    wall: datetime
+    boot_s: float
+    awake_s: float
+
+    def stepped_since(self, before: Reading) -> float:
+        """Seconds by which somebody moved the wall clock."""
+        return (self.wall - before.wall).total_seconds() - (self.boot_s - before.boot_s)
+
+    def slept_since(self, before: Reading) -> float:
+        """Seconds of suspension."""
+        return (self.boot_s - before.boot_s) - (self.awake_s - before.awake_s)
+
+
+def _reading(wall: datetime) -> Reading:
+    return Reading(wall, time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())
 
 
 class Daemon:
@@ -183,12 +204,13 @@ class Daemon:
     # -- the loop -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        wall, monotonic = self._clock(), time.monotonic()
+        before = _reading(self._clock())
         while not self._stop_asked:
             mail = self._next_mail()
-            now, then = self._clock(), time.monotonic()
-            self._notice_jump(now - wall - timedelta(seconds=then - monotonic), now)
-            wall, monotonic = now, then
+            now = self._clock()
+            after = _reading(now)
+            self._notice_jump(before, after)
+            before = after
             if mail is not None:
                 self._open(mail, now)
             self._pass(now, woken=mail is not None and mail.what == "wake")
@@ -253,12 +275,16 @@ class Daemon:
             log.error("scheduler-down", reason=str(getattr(error, "orig", error)))
         self._clock_down = True
 
-    def _notice_jump(self, step: timedelta, now: datetime) -> None:
-        if abs(step) < JUMP:
+    def _notice_jump(self, before: Reading, after: Reading) -> None:
+        """After sleep or a clock step the alarm clock must look again; a step is remembered for expiry."""
+        stepped, slept = after.stepped_since(before), after.slept_since(before)
+        if max(abs(stepped), slept) < JUMP_S:
             return
-        log.warning("clock-jumped", seconds=round(step.total_seconds()))
-        self._slots.rewind(now)
-        self._set_alarm(now)
+        if abs(stepped) >= JUMP_S:
+            log.warning("clock-jumped", seconds=round(stepped))
+            self._history.note("clock-jumped", after.wall.isoformat())
+            self._slots.rewind(after.wall)
+        self._set_alarm(after.wall)
         self._alarm.wakeup()
 
     # -- reload ---------------------------------------------------------------------------------------
