@@ -108,6 +108,11 @@ class BorgStore(Section):
     ssh_command: Text | None = None
     remote_path: Text | None = None
 
+    @property
+    def local_folder(self) -> Path | None:
+        """Where the store lies on this machine, so that no archive holds it; None for another machine's."""
+        return Path(self.repository) if self.repository.startswith("/") else None
+
 
 Store = BorgStore  # a union over `engine` as more follow, each member with its class name as Tag, as in Check
 
@@ -124,7 +129,7 @@ DumpConfig = SqliteDump
 
 class PathCheck(Section):
     path: MemberPath  # no leading slash
-    min_files: Count | None = None
+    min_files: Annotated[int, Field(ge=0, le=10**9)] | None = None  # 0: a folder may be empty
     min_bytes: Size | None = None
     newest_within: Duration | None = None
 
@@ -275,7 +280,7 @@ def _document(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and numbers with too many digits
-        raise syntax_refusal(error, file=file) from None
+        raise syntax_refusal(error, text=text, file=file) from None
     except RecursionError:
         raise refused([f"{file}:1: arrays or tables are nested too deep"], file=file) from None
 

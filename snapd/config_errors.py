@@ -23,10 +23,11 @@ _LONGEST = 60  # characters of a found value
 _MOST = 1000  # problems listed
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _WHERE_SECRETS_ARE = (
-    'a secret is never written here: say where it is, as { credential = "NAME" }, { file = "/…" } '
-    'or { command = ["…"] }'
+    'say where the secret is, as { credential = "NAME" }, { file = "/…" } or { command = ["…"] }'
 )
 _NOT_GIVEN = frozenset({("BackupSet", "name")})  # fields that no key of the file sets
+_NAMED = (("store",), ("backup",))  # tables of named tables
+_WORDS = ("deltas", "command")  # arrays that elsewhere are written as one text
 _TABLES = ("model_type", "dict_type", "mapping_type", "model_attributes_type")
 _INSTEAD = {  # keys of other releases and other programs, by the name of their section
     ("Expire", "keep"): 'this version knows deltas only, such as deltas = ["1d", "7d", "30d", "365d"]',
@@ -96,16 +97,16 @@ def refused(problems: Iterable[str], *, file: str, count: int = 1) -> ConfigErro
     )
 
 
-def syntax_refusal(error: ValueError, *, file: str) -> ConfigError:
+def syntax_refusal(error: ValueError, *, text: str, file: str) -> ConfigError:
     """Return the error for a text that tomllib refused."""
     found = re.search(r" \(at line (\d+), column (\d+)\)$", str(error))
-    said = str(error)[: found.start()] if found else str(error)
+    said = re.sub(r" \(at .*\)$", "", str(error))
     sentence = next(
         (ours for theirs, ours in _SYNTAX if said.startswith(theirs)), said[:1].lower() + said[1:]
     )
-    place = f":{found[1]}" if found else ""
+    line = found[1] if found else text.rstrip("\n").count("\n") + 1
     column = f" (column {found[2]})" if found else ""
-    return refused([f"{_name(file)}{place}: {_escaped(sentence, 200)}{column}"], file=file)
+    return refused([f"{_name(file)}:{line}: {_escaped(sentence, 200)}{column}"], file=file)
 
 
 _SYNTAX = (
@@ -190,10 +191,11 @@ def _secret_fault(path: KeyPath, found: Mapping[str, Any], sections: list[type[B
     if found["type"] == "missing":
         return Fault(path, f"missing; {_WHERE_SECRETS_ARE}")
     if found["type"] in _TABLES and len(path) == depth:
-        return Fault(secret, _WHERE_SECRETS_ARE)
+        return Fault(secret, f"a secret is never written here: {_WHERE_SECRETS_ARE}")
     if found["type"] == "extra_forbidden":
         close = suggestion(str(path[-1]), _keys(sections))
-        return Fault(secret, f'unknown key; did you mean "{close}"?' if close else _WHERE_SECRETS_ARE)
+        cure = f'did you mean "{close}"?' if close else _WHERE_SECRETS_ARE
+        return Fault(secret, f"unknown key; {cure}")
     return Fault(path, _expected({**found, "input": None}, path))
 
 
@@ -269,7 +271,7 @@ def _expected(found: Mapping[str, Any], path: KeyPath) -> str:
         case "tuple_type":
             right = _array(path, found["input"])
         case _ if kind in _TABLES:
-            right = f"must be a table, such as [{dotted(path)}]"
+            right = f"must be a table, such as [{dotted(path)}{'.NAME' if path in _NAMED else ''}]"
         case _:
             right = _RIGHT.get(kind, "has a value of the wrong kind")
     return right
@@ -279,7 +281,8 @@ def _array(path: KeyPath, found: object) -> str:
     if isinstance(found, dict):
         return f"must be an array of tables: write [[{dotted(path)}]]"
     if isinstance(found, str):
-        return f"must be an array, in square brackets: [{show(found)}]"
+        words = found.split()[:8] if path[-1] in _WORDS else [found]
+        return f"must be an array, in square brackets: [{', '.join(map(show, words))}]"
     return "must be an array, in square brackets"
 
 

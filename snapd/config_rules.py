@@ -178,7 +178,7 @@ def _check_faults(path: KeyPath, given: Table) -> Iterator[Fault]:
     checks = _table(given, "restore_test").get("check")
     dumps = _dump_names(given)
     for index, check in enumerate(checks if isinstance(checks, list) else ()):
-        if not isinstance(check, dict) or "query" not in check:
+        if not isinstance(check, dict) or "query" not in check or check.keys() & {"path", "command"}:
             continue
         if sentence := _not_exactly_one(check, _EXPECTATIONS, "a query has exactly one expectation"):
             yield Fault((*path, index), sentence)
