@@ -69,16 +69,25 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Time limits of an engine's calls in seconds: `stall_s` of a creation, `wall_s` of everything else."""
+
+    stall_s: float = 1800.0
+    wall_s: float = 86400.0
+    grace_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What an engine is handed at build time: the door to processes, and where it may write.
 
-    `cache` is private to this store and this kind of caller (a restore in another process has its own);
-    `progress` is called from the launcher's thread, often; `secret` resolves a config secret to its text, and
-    raises `KeyFaultError`.
+    `cache` is private to this store and this kind of caller (a restore in another process has its own), and
+    made when it is not there; `progress` is called from the thread that called the engine, often.
     """
 
     launcher: Launcher
     cache: Path
+    limits: RunLimits = field(default_factory=RunLimits)
     progress: Callable[[Progress], None] = field(default=lambda _progress: None)
 
 
@@ -121,7 +130,7 @@ class Engine(Protocol):
         """Delete archives, at most `largest_delete_batch`. One that is not there is success; not atomic."""
 
     def reclaim(self) -> None:
-        """Give the space of deleted archives back. May be interrupted at any time; does nothing if needless."""
+        """Give the space of deleted archives back. May be interrupted any time; does nothing if needless."""
 
     def members(self, name: str) -> Iterator[Member]:
         """Yield the entries of an archive in stored order. Raises `NotFoundError`."""
