@@ -203,10 +203,25 @@ class BackupSet(Section):
                 return self.expire.schedule if self.expire else None
 
 
+    def has(self, kind: Kind) -> bool:
+        """Whether the set has a job of this kind, scheduled or not."""
+        sections = {Kind.RESTORE_TEST: self.restore_test, Kind.EXPIRE: self.expire}
+        return kind is Kind.BACKUP or sections[kind] is not None
+
+
 class Config(Section):
     daemon: Daemon
     store: Mapping[str, Store]
     backup: Mapping[str, BackupSet]
+
+    def jobs(self) -> tuple[str, ...]:
+        """Id of every job, scheduled or not."""
+        return tuple(
+            job_id(kind, name)
+            for name, backup_set in self.backup.items()
+            for kind in Kind
+            if backup_set.has(kind)
+        )
 
     def schedules(self) -> dict[str, str]:
         """Job id -> schedule expression, for every scheduled job of every set."""

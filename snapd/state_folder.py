@@ -12,6 +12,7 @@ import structlog
 from snapd import config as configs
 from snapd.config import Config, Folders
 from snapd.errors import BusyError, ConfigError, SnapdError
+from snapd.local_zone import system_timezone
 from snapd.lock import Holder, SingleLock
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ def load(file: Path, folders: Folders) -> Loaded:
 
 def read(file: Path) -> Accepted:
     """Read and check a config file. Raises ConfigError."""
-    return Accepted(*configs.load(file, configs.system_timezone()))
+    return Accepted(*configs.load(file, system_timezone()))
 
 
 def keep(accepted: Accepted, folders: Folders) -> None:
