@@ -36,6 +36,7 @@ STDERR_BOUND = 64 * 2**10  # characters kept of the end of standard error
 LINE_BOUND = 32 * 2**10  # characters of one line of standard error: a path of PATH_MAX bytes, JSON-escaped
 OUTPUT_LINE_BOUND = 2**20  # characters of one line of standard output
 _CHUNK = 64 * 2**10
+_DYING_S = 60.0  # how long a killed process may take to vanish; longer means that it hangs in the kernel
 _LEFT_IN_PIPE = 2 * 2**20  # more than the largest pipe holds (pipe(7): pipe-max-size is 1 MiB)
 _UNPRIVILEGED = ("setpriv", "--ambient-caps=-all", "--inh-caps=-all", "--")
 
@@ -147,6 +148,12 @@ class Launcher:
     def __init__(self, *, lock_fd: int | None = None, interrupt: Interrupt | None = None) -> None:
         self.lock_fd = lock_fd
         self.interrupt = interrupt if interrupt is not None else Interrupt()
+        self._watch: _Watch | None = None
+
+    def overdue(self, now: float) -> bool:
+        """Whether the current child was killed a minute ago and is still there (monotonic seconds)."""
+        watch = self._watch
+        return watch is not None and watch.killed_at is not None and now - watch.killed_at > _DYING_S
 
     def run(self, command: Command) -> Finished:
         """Run to the end and return how it ended; does not judge the exit status.
@@ -171,8 +178,10 @@ class Launcher:
         )
         try:
             with self.interrupt.waker() as waker, selectors.DefaultSelector() as selector:
-                return _Watch(process, command, self.interrupt, selector).until_end(waker)
+                self._watch = _Watch(process, command, self.interrupt, selector)
+                return self._watch.until_end(waker)
         finally:
+            self._watch = None
             _kill_group(process)
             process.wait()
             for pipe in (process.stdin, process.stdout, process.stderr):
@@ -255,6 +264,7 @@ class _Watch:
         self._ended: Ended = ""
         self._over = False
         self._kill_at: float | None = None
+        self.killed_at: float | None = None
         self._error: Exception | None = None
         self._activity = Activity(process.pid, command.limits.stall, self._started)
         self._stderr = Tail(STDERR_BOUND)
@@ -371,7 +381,7 @@ class _Watch:
             return
         if self._kill_at is not None:
             if now >= self._kill_at:
-                self._kill_at = None
+                self._kill_at, self.killed_at = None, now
                 _kill_group(self._process)
         elif not self._ended and self._error is None:
             self._ended = self._reason_to_end(now)
