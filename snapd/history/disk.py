@@ -26,6 +26,7 @@ from snapd.history.file import (
     check_access,
     empty_memory,
     examine,
+    is_empty,
     judged,
     memory_of,
     memory_of_file,
@@ -99,7 +100,11 @@ class Disk:
                     self._settle(damage)
                 except RefusedError as refusal:
                     self._make_do(refusal)
-            return _fetch(self._memory or self._connection, decode, sql, values)
+            try:
+                return _fetch(self._memory or self._connection, decode, sql, values)
+            except DamagedError:
+                self._stand_in(empty_memory())  # what was copied was damaged too
+                return _fetch(self._memory, decode, sql, values)
 
     def write(self, *statements: Statement, detail: bool = False) -> None:
         """Do statements in one transaction, now or later. A wrong statement raises `sqlite3.Error`."""
@@ -149,10 +154,15 @@ class Disk:
         except RefusedError as refusal:
             self._make_do(refusal)
         self._opened = True
+        if self._waiting and self._memory is None:
+            self._settle()
 
     def _attach(self) -> sqlite3.Connection:
+        emptied = is_empty(self._path)
         self._connection = open_file(self._path)
         self._file_id = _identity(self._path)
+        if emptied:
+            self._note_rebuilt("the file was empty")
         return self._connection
 
     def _current(self) -> sqlite3.Connection:
@@ -251,20 +261,26 @@ class Disk:
     def _make_do(self, error: DamagedError | RefusedError) -> None:
         """Let the memory stand in for a file that takes nothing."""
         if self._memory is None:
-            self._memory = self._copy_to_memory()
-            _commit(self._memory, self._reconcile())
-            for write in self._waiting:
-                _commit(self._memory, write.statements)
+            self._stand_in(self._copy_to_memory())
             self._complain(
                 str(error), hint="backups go on; free some space, or make the file system writable"
             )
         if isinstance(error, DamagedError) or error.reopen:
             self._drop_connection()
 
+    def _stand_in(self, memory: sqlite3.Connection) -> None:
+        """Answer reads from `memory`, once it has what is remembered and what waits."""
+        self._drop_memory()
+        self._memory = memory
+        if self._opened:
+            _commit(memory, self._reconcile())
+        for write in self._waiting:
+            _commit(memory, write.statements)
+
     def _copy_to_memory(self) -> sqlite3.Connection:
         try:
             return memory_of(self._connection) if self._connection else memory_of_file(self._path)
-        except (DamagedError, RefusedError):
+        except (DamagedError, RefusedError, sqlite3.Error):
             return empty_memory()
         except HistoryTooNewError:
             if not self._opened:

@@ -50,10 +50,14 @@ def judged(connection: sqlite3.Connection | None = None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _judge(error, connection) from error
+        if (verdict := _judge(error, connection)) is not None:
+            raise verdict from error
+        raise
+    except OSError as error:
+        raise RefusedError(str(error)) from error
 
 
-def _judge(error: sqlite3.Error, connection: sqlite3.Connection | None) -> Exception:
+def _judge(error: sqlite3.Error, connection: sqlite3.Connection | None) -> Exception | None:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary in _DAMAGE or (primary is None and "decode to UTF-8" in str(error)):
@@ -62,7 +66,7 @@ def _judge(error: sqlite3.Error, connection: sqlite3.Connection | None) -> Excep
         return RefusedError(str(error), reopen=primary not in _HARMLESS)
     if connection is not None and _is_newer(connection):
         return RefusedError("a newer snapd-backup has changed the file; this one must be restarted")
-    return error
+    return None
 
 
 def _is_newer(connection: sqlite3.Connection) -> bool:
@@ -73,7 +77,7 @@ def _is_newer(connection: sqlite3.Connection) -> bool:
 
 def check_access(folder: Path) -> None:
     """Raise `HistoryError` where no waiting helps: the state folder or the file is not ours to write."""
-    if not folder.is_dir():
+    if not _is_reachable(folder):
         raise HistoryError(
             f"the state folder {folder} is missing",
             hint=f"create it for the user that runs the backups: install -d -m 0700 -o USER {folder}",
@@ -90,6 +94,12 @@ def check_access(folder: Path) -> None:
             f"the history {path} cannot be written by {_who()}",
             hint=f"give it to the owner of the folder: chown --reference={folder} {path}*",
         )
+
+
+def _is_reachable(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.is_dir()
+    return False
 
 
 def _accessible(path: Path, mode: int) -> bool:
@@ -109,20 +119,23 @@ def open_file(path: Path) -> sqlite3.Connection:
     look at all pages takes longer than a command may (90 ms for 100,000 runs), so it is taken only when the
     last process that had the file open did not close it: then its write-ahead log is still there.
     """
-    new = not path.exists()
-    unclean = _has_log(path)
-    if not new:
-        _check_start(path)
-    connection = _connect(path)
+    with judged():
+        new = not path.exists() or is_empty(path)
+        unclean = _has_log(path)
+        if not new:
+            _check_start(path)
+        connection = _connect(path)
     try:
         with judged():
             _prepare(connection)
             _check_schema(connection)
         if unclean:
             examine(connection)
-    except BaseException:
+    except BaseException as error:
         connection.close()
         _forget_stillborn(path, new=new)
+        if isinstance(error, sqlite3.Error):  # a migration met something that it cannot have made
+            raise DamagedError(str(error)) from error
         raise
     return connection
 
@@ -145,8 +158,6 @@ def _check_start(path: Path) -> None:
     """Look at an existing file without changing it: is it a database, whole, and no newer than we are?"""
     if not path.is_file():
         raise DamagedError("it is not a regular file")
-    if path.stat().st_size == 0:
-        raise DamagedError("it is empty")
     with closing(_connect(path, query="?mode=ro")) as connection, judged():
         version = version_of(connection)
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -164,11 +175,19 @@ def _check_version(path: Path, version: int) -> None:
         )
 
 
+def is_empty(path: Path) -> bool:
+    """Tell whether there is a file of no bytes: truncated, or created a moment ago by somebody else."""
+    return _size(path) == 0
+
+
 def _has_log(path: Path) -> bool:
-    try:
-        return _companion(path, "-wal").stat().st_size > 0
-    except OSError:
-        return False
+    return bool(_size(_companion(path, "-wal")))
+
+
+def _size(path: Path) -> int | None:
+    with suppress(OSError):
+        return path.stat().st_size
+    return None
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -202,7 +221,7 @@ def examine(connection: sqlite3.Connection) -> None:
 def _forget_stillborn(path: Path, *, new: bool) -> None:
     """Remove the empty file of a failed creation: the next start would take it for a truncated one."""
     with suppress(OSError):
-        if new and path.stat().st_size == 0:
+        if new and is_empty(path):
             path.unlink()
 
 
@@ -212,8 +231,8 @@ def set_aside(path: Path, instant: datetime) -> Path:
     The companions keep their ending, so that SQLite's own tools can still read what is left. Raises
     `RefusedError`.
     """
-    target = _free_name(path, instant)
     try:
+        target = _free_name(path, instant)
         path.rename(target)
         for ending in _COMPANIONS:
             with suppress(FileNotFoundError):
@@ -270,8 +289,6 @@ def memory_of_file(path: Path) -> sqlite3.Connection:
     An exclusive connection needs no such file. Raises `DamagedError` or `RefusedError`, also where the file
     is in use.
     """
-    if not path.is_file():
-        raise RefusedError("there is no file")
     with closing(_connect(path, query="?mode=rw")) as source:
         with judged():
             source.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -286,7 +303,7 @@ def _memory() -> sqlite3.Connection:
 
 
 def _copy(source: sqlite3.Connection, memory: sqlite3.Connection) -> None:
-    schema = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    schema = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
     for row in source.execute(schema).fetchall():
         memory.execute(row["sql"])
         if row["type"] == "table" and row["name"] != "daily":

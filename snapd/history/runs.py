@@ -14,6 +14,8 @@ from snapd.model import Cause, Kind, Outcome, job_id
 _NOT_MADE = (Outcome.MISSED, Outcome.SKIPPED)  # slots that no run was made for
 _FOLLOWING = (Cause.INTERRUPTED, Cause.SLICED)
 
+_ROW = "SELECT * FROM runs WHERE run_id = ?"
+_UNFINISHED = "SELECT * FROM runs WHERE outcome IS NULL"
 _JOBS_WITH_ENDED_RUNS = """
     WITH RECURSIVE known (job) AS (
         SELECT min(job) FROM runs WHERE outcome IS NOT NULL
@@ -61,7 +63,7 @@ class RunFacts:
         self._watched: dict[str, Watched] = {}
 
     def _load(self) -> None:
-        for run in self._disk.read(run_of, "SELECT * FROM runs WHERE outcome IS NULL"):
+        for run in self._disk.read(run_of, _UNFINISHED):
             self._unfinished[run.run_id] = run
         for watched in self._disk.read(watched_of, "SELECT * FROM watched"):
             self._watched[watched.job] = watched
@@ -146,7 +148,7 @@ class RunFacts:
         with self._disk.lock:
             if run_id in self._unfinished:
                 return self._unfinished[run_id]
-            found = self._disk.read(run_of, "SELECT * FROM runs WHERE run_id = ?", run_id)
+            found = self._disk.read(run_of, _ROW, run_id)
             return found[0] if found else None
 
     def rows(self, *, backup_set: str = "", kind: Kind | None = None, limit: int = 50) -> tuple[Run, ...]:
