@@ -185,6 +185,13 @@ def error_event(error: SnapdError) -> Event:
     }
 
 
+def told_error(event: Event) -> RefusedError:
+    """Return the error of an `error` event, as the other side meant it."""
+    error = RefusedError(event["message"], hint=event["hint"], exit_code=event["exit"])
+    error.code = event["code"]
+    return error
+
+
 # -- client side --------------------------------------------------------------------------------------
 
 
@@ -210,7 +217,7 @@ def _events(lines: Any) -> Iterator[Event]:
     for line in lines:
         event: Event = json.loads(line)
         if event["event"] == "error":
-            raise RefusedError(event["message"], hint=event["hint"], exit_code=event["exit"])
+            raise told_error(event)
         yield event
         if event["event"] == "done":
             return

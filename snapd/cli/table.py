@@ -1,0 +1,89 @@
+"""Plain tables: columns as wide as their cells, the last one broken or cut at the edge of the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from snapd.cli.output import bold, coloured, fact
+
+GAP = "  "
+_NARROWEST = 20
+
+
+class Cell(NamedTuple):
+    """One cell: escaped text without colour, and its colour. `drawn`, where given, is the text with colours of
+    its own; such a cell is never broken.
+    """
+
+    text: str
+    colour: str = ""
+    drawn: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.drawn or coloured(self.text, self.colour)
+
+
+Row = Sequence[str | Cell]
+
+
+def terminal_width(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Return how wide a line may be, in columns; None when it may be any length, as in a pipe."""
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    columns = environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) else None
+
+
+def width_of(text: str) -> int:
+    """Return how many columns a text takes: two for East Asian wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def print_table(head: Row, rows: Sequence[Row], *, indent: str = "") -> None:
+    """Print a head and rows of equally many cells. Nothing is printed for no rows."""
+    if not rows:
+        return
+    for at, line in enumerate(lines([head, *rows], terminal_width(), indent=indent)):
+        fact(bold(line) if at == 0 else line)
+
+
+def print_rows(rows: Sequence[Row], *, indent: str = "") -> None:
+    """Print rows without a head."""
+    for line in lines(rows, terminal_width(), indent=indent):
+        fact(line)
+
+
+def lines(rows: Sequence[Row], width: int | None, *, indent: str = "") -> Iterator[str]:
+    """Lay rows out; the last column is broken into more lines where it does not fit in `width` columns."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    if not cells:
+        return
+    widths = [max(width_of(row[at].text) for row in cells) for at in range(len(cells[0]) - 1)]
+    margin = len(indent) + sum(w + len(GAP) for w in widths)
+    for row in cells:
+        front = indent + "".join(_padded(cell, w) + GAP for cell, w in zip(row, widths, strict=False))
+        parts = _broken(row[-1].text, width, margin)
+        yield (front + coloured(parts[0], row[-1].colour)).rstrip()
+        for part in parts[1:]:
+            yield " " * margin + coloured(part, row[-1].colour)
+
+
+def _padded(cell: Cell, width: int) -> str:
+    return cell.shown + " " * (width - width_of(cell.text))
+
+
+def _broken(text: str, width: int | None, margin: int) -> list[str]:
+    if width is None or margin + width_of(text) <= width:
+        return [text]
+    return textwrap.wrap(text, max(width - margin, _NARROWEST)) or [""]
