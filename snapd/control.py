@@ -12,6 +12,7 @@ import grp
 import json
 import os
 import pwd
+import select
 import socket
 import struct
 import threading
@@ -168,10 +169,9 @@ def _send(connection: socket.socket, event: Event) -> None:
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
+    # Not MSG_DONTWAIT: on a socket with a time-out Python waits for data before it calls recv(2).
+    readable, _, _ = select.select([connection], [], [], 0)
+    return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
 
 
 def error_event(error: SnapdError) -> Event:
