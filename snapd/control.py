@@ -169,7 +169,6 @@ def _send(connection: socket.socket, event: Event) -> None:
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    # Not MSG_DONTWAIT: on a socket with a time-out Python waits for data before it calls recv(2).
     readable, _, _ = select.select([connection], [], [], 0)
     return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from snapd.control import CONNECTIONS, LARGEST_REQUEST, SOCKET, Event, Peer, Request, Server, ask
+from snapd.control import ANSWER_S, CONNECTIONS, LARGEST_REQUEST, SOCKET, Event, Peer, Request, Server, ask
 from snapd.errors import NoDaemonError, RefusedError
 
 DEADLINE_S = 20.0
@@ -42,6 +42,9 @@ class Answering:
                         yield None
                 finally:
                     self.closed.set()
+            case "patience":
+                yield from [None] * 3
+                yield {"event": "done"}
             case "refuse":
                 yield {"event": "error", "message": "no", "hint": "ask nicely", "code": "x", "exit": 7}
             case "vanish":
@@ -89,6 +92,13 @@ def test_a_request_gets_its_events_in_order_to_the_end(folder: Path) -> None:
     events = list(ask(folder, {"op": "count", "to": 3}))
     assert [event.get("number") for event in events] == [0, 1, 2, None]
     assert events[-1]["event"] == "done"
+
+
+def test_looking_whether_the_client_is_there_does_not_wait(folder: Path) -> None:
+    with raw(folder) as connection:
+        connection.settimeout(ANSWER_S / 2)
+        connection.sendall(b'{"op": "patience"}\n')
+        assert line_from(connection)
 
 
 def test_an_error_reaches_the_caller_with_its_hint_and_exit_status(folder: Path) -> None:
