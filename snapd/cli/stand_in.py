@@ -69,4 +69,4 @@ def log_quietly(*, debug: bool) -> None:
     """Write events to the journal where there is one; on the terminal only to debug, the command speaks itself."""
     log.configure(journal=not debug and _JOURNAL.exists(), debug=debug)
     if not debug and not _JOURNAL.exists():
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
