@@ -194,7 +194,7 @@ def told_error(event: Event) -> RefusedError:
 # -- client side --------------------------------------------------------------------------------------
 
 
-def ask(folder: Path, request: Request) -> Iterator[Event]:
+def ask(folder: Path, request: Request) -> Generator[Event]:
     """Send one request and yield the events of its answer, up to and with `done`.
 
     Raises NoDaemonError when nobody listens, UsageError when we may not talk to the socket, RefusedError with

@@ -18,13 +18,16 @@ from snapd.errors import SnapdError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SetName(click.ParamType):
-    """The name of a backup set, completed by the shell. Whether there is one, the daemon or the config says."""
+class SetName(click.types.StringParamType):
+    """The name of a backup set, which the shell completes. Whether there is such a set, others say."""
 
     name = "set"
 
     def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click calls it
+        incomplete: str,
     ) -> list[CompletionItem]:
         file = Path(ctx.find_root().params.get("file") or DEFAULT_FILE)
         return [CompletionItem(name) for name in _set_names(file) if name.startswith(incomplete)]

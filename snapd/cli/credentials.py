@@ -1,8 +1,8 @@
 """Credentials while no daemon runs: what the unit would load, at a place where the program looks for it.
 
-systemd lays a service's credentials down at its start (systemd.exec(5), LoadCredential=). For a command in the
-daemon's place root makes a folder of links to the same files; it holds no secret itself, and whoever may not read
-the files may not read them through it.
+systemd lays a service's credentials down at its start (systemd.exec(5), LoadCredential=). For a command in
+the daemon's place root makes a folder of links to the same files; it holds no secret itself, and whoever may
+not read the files may not read them through it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LIMITS = Limits(wall=10.0, grace=1.0)
 
 
 def provide(runtime: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return a folder with the credentials of the unit; None where they are at hand already, or there are none.
+    """Return a folder with the credentials of the unit; None where they are at hand, or there are none.
 
     Only for root. The folder lies beside the runtime folder, which the service could write to.
     """
@@ -37,8 +37,15 @@ def provide(runtime: Path, environ: Mapping[str, str]) -> Path | None:
     return folder
 
 
+def provide_here(runtime: Path, environ: Mapping[str, str]) -> None:
+    """Let this process find the credentials of the unit. Only for root."""
+    folder = provide(runtime, environ)
+    if folder is not None:
+        os.environ["CREDENTIALS_DIRECTORY"] = str(folder)
+
+
 def loaded_by(unit: str) -> dict[str, Path]:
-    """Return name and file of each credential that a unit loads; an empty assignment forgets those before it."""
+    """Return name and file of each credential that a unit loads; an empty value forgets those before it."""
     found: dict[str, Path] = {}
     for value in _assignments(unit.splitlines()):
         if not value:

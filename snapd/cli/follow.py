@@ -96,7 +96,7 @@ class Lines:
             aside(line)
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Event) -> str:  # noqa: PLR0911 - one sentence each
     """Return an event in words; empty for one that has nothing to say, or that a newer daemon sends."""
     match event:
         case {"event": "foreground"}:

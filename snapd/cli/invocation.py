@@ -1,4 +1,4 @@
-"""What every command is called with: the global options, and where the daemon is found. Imports next to nothing."""
+"""What every command is called with: the global options, and where the daemon is. Imports next to nothing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ class Invocation:
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path:
-    """Return where the control socket is: RUNTIME_DIRECTORY (systemd.exec(5)), or the service's own folder."""
+    """Return where the control socket is: RUNTIME_DIRECTORY (systemd.exec(5)), or the service's folder."""
     first = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(first or RUNTIME_FOLDER)

@@ -41,7 +41,7 @@ def backup_command(
     """Make a backup of SET now and follow it.
 
     Ctrl-C stops following; the run goes on.
-    Exit status: 0 ok, 3 with warnings, 1 failed or interrupted, 75 the lock is held and --no-wait was given.
+    Exit status: 0 ok, 3 with warnings, 1 failed or interrupted, 75 the lock is held (with --no-wait).
     """
     return _run(invocation, _request("backup", backup_set, detach), no_wait=no_wait, as_json=as_json)
 
@@ -56,7 +56,7 @@ def restore_test_command(
     """Restore an archive of SET into a scratch folder now, run the checks and show what was found.
 
     Ctrl-C stops following; the run goes on.
-    Exit status: 0 passed, 3 inconclusive, 1 failed or interrupted, 75 the lock is held and --no-wait was given.
+    Exit status: 0 passed, 3 inconclusive, 1 failed or interrupted, 75 the lock is held (with --no-wait).
     """
     return _run(invocation, _request("restore-test", backup_set, detach), no_wait=no_wait, as_json=as_json)
 
@@ -79,7 +79,7 @@ def expire_command(  # noqa: PLR0917 - click calls it by keyword
     """Delete the archives of SET that its retention policy no longer keeps.
 
     An approval holds for the names shown, for 7 days, and lapses with a change of the policy.
-    Exit status: 0 ok, 3 held back, 1 failed or interrupted, 75 the lock is held and --no-wait was given.
+    Exit status: 0 ok, 3 held back, 1 failed or interrupted, 75 the lock is held (with --no-wait).
     """
     if plan and approve:
         raise UsageError("--plan and --approve exclude each other", hint="--approve shows the plan too")
@@ -129,7 +129,8 @@ def _ask_only(invocation: Invocation, request: Request, *, as_json: bool) -> int
 
 def _advice(request: Request) -> str:
     name = escaped(request["set"])
-    return f"see it with `snapd-backup status {name}`, follow it again with `snapd-backup {request['kind']} {name}`"
+    again = f"snapd-backup {request['kind']} {name}"
+    return f"see it with `snapd-backup status {name}`, follow it again with `{again}`"
 
 
 def _plan(invocation: Invocation, backup_set: str, *, approve: bool, as_json: bool) -> int:

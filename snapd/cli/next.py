@@ -10,9 +10,9 @@ import click
 
 from snapd.cli.arguments import json_option
 from snapd.cli.output import fact, print_json
-from snapd.local_zone import system_timezone
 from snapd.cron import Schedule
 from snapd.errors import UsageError
+from snapd.local_zone import system_timezone
 from snapd.runner import wall_clock
 
 
@@ -33,9 +33,7 @@ def next_command(expression: str, timezone: str | None, since: str | None, count
     try:
         schedule = Schedule.parse(expression, zone)
     except ValueError as error:
-        raise UsageError(
-            str(error), hint='five cron fields, "@daily" and the like, or "every 15m"'
-        ) from error
+        raise UsageError(str(error)) from error
     start = _instant(since, ZoneInfo(zone)) if since else wall_clock()
     instants = [instant.astimezone(ZoneInfo(zone)) for instant in _coming(schedule, start, count)]
     if as_json:

@@ -12,7 +12,7 @@ from snapd.errors import ConfigError, SnapdError
 
 
 def escaped(text: object) -> str:
-    """Return a text that cannot steer a terminal or forge a line: what is not printable becomes `\\x1b` and the like."""
+    """Return a text that cannot steer a terminal or forge a line: what is not printable becomes `\\x1b`."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text)
     )

@@ -1,7 +1,7 @@
 """Who may work in the daemon's place: the owner of its state folder, and root by becoming that user.
 
-A file that root left in a cache or a repository would break the daemon's next run, so root gives everything up
-but the one privilege that the service has too: to read every file.
+A file that root left in a cache or a repository would break the daemon's next run, so root gives everything
+up but the one privilege that the service has too: to read every file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def become_owner(folders: Folders, environ: Mapping[str, str], missing: NoDaemon
 
 
 def owner_of(state: Path) -> Owner | None:
-    """Return whose the state is: the folder's owner, or the service user if there is one and no folder yet."""
+    """Return whose the state is: the folder's owner, or without a folder the service user if there is one."""
     try:
         status = state.stat()
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def environment(
 def _exec(argv: list[str], environ: Mapping[str, str]) -> None:
     sys.stdout.flush()
     try:
-        os.execvpe(argv[0], argv, dict(environ))
+        os.execvpe(argv[0], argv, dict(environ))  # noqa: S606 - it takes this process's place
     except OSError as error:
         raise SnapdError(
             f"cannot become the owner of the state folder: {argv[0]}: {error.strerror}",

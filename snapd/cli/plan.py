@@ -20,8 +20,8 @@ def print_plan(plan: dict[str, Any], *, approved: bool) -> None:
     name = escaped(plan["backup_set"])
     if approved:
         fact(
-            f"Approved for 7 days: the {plan['delete']} names above. The next expiry deletes those of them that are "
-            f"still planned; now: snapd-backup expire {name}"
+            f"Approved for 7 days: the {plan['delete']} names above. The next expiry deletes those that are "
+            f"still planned then; now: snapd-backup expire {name}"
         )
     elif hold:
         fact(coloured(f"Expiry is held: {escaped(hold['reason'])}.", "yellow"))
@@ -30,10 +30,7 @@ def print_plan(plan: dict[str, Any], *, approved: bool) -> None:
 
 
 def _row(item: dict[str, Any], approved: set[str]) -> Row:
-    if item["keep"]:
-        verdict = Cell("keep", "green")
-    else:
-        verdict = Cell("delete", "red")
+    verdict = Cell("keep", "green") if item["keep"] else Cell("delete", "red")
     marks = [
         word for word, there in (("incomplete", not item["complete"]), ("suspect", item["suspect"])) if there
     ]

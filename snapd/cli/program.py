@@ -59,17 +59,25 @@ COMMANDS: dict[str, Entry] = {**LOOK, **ACT, **SERVE}
 class Program(click.Group):
     """A group that imports a command when it is called for, never before."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it
+        cmd_name: str,
+    ) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"snapd.cli.{COMMANDS[cmd_name].module}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it
+        formatter: click.HelpFormatter,
+    ) -> None:
         for title, entries in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, entry.says) for name, entry in entries.items()])
@@ -96,8 +104,8 @@ class Program(click.Group):
 def program(context: click.Context, file: str, debug: bool) -> int:
     """Scheduled backups of files and databases, their expiry, and restore tests that prove them.
 
-    Exit status: 0 ok, 1 failed, 2 usage or config, 3 done with warnings (for status and check: a light is off),
-    75 busy, only with --no-wait.
+    Exit status: 0 ok, 1 failed, 2 usage or config, 3 done with warnings (for status and check: a light is
+    off), 75 busy, only with --no-wait.
     """
     context.obj = Invocation(Path(file).absolute(), debug, os.environ)
     if "NO_COLOR" in os.environ:

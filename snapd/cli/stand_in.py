@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -66,7 +65,7 @@ def lock_holder(invocation: Invocation) -> dict[str, Any] | None:
 
 
 def log_quietly(*, debug: bool) -> None:
-    """Write events to the journal where there is one; on the terminal only to debug, the command speaks itself."""
+    """Write events to the journal where there is one; to the terminal only with `debug`."""
     log.configure(journal=not debug and _JOURNAL.exists(), debug=debug)
     if not debug and not _JOURNAL.exists():
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

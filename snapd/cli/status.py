@@ -9,6 +9,7 @@ import click
 
 from snapd.cli import client, words
 from snapd.cli.arguments import json_option, pass_invocation, set_argument
+from snapd.cli.attention import lights_off, needs_attention, print_off, problem_of
 from snapd.cli.invocation import Invocation
 from snapd.cli.marks import LEGEND, letters, marks
 from snapd.cli.output import coloured, escaped, fact, print_json
@@ -37,28 +38,6 @@ def status_command(invocation: Invocation, backup_set: str | None, as_json: bool
     else:
         _print(found)
     return WARNING if needs_attention(found) else 0
-
-
-def needs_attention(status: dict[str, Any]) -> bool:
-    """Whether a light is off, the file in force is not the one on disk, or something is wrong on the machine."""
-    history = status["history"]
-    return bool(
-        lights_off(status)
-        or status["config"]["refused"]
-        or status["problems"]
-        or history["unwritten"]
-        or history["rebuilt"]
-    )
-
-
-def lights_off(status: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return set, light and why of every light that is off."""
-    return [
-        (item["name"], label, light["why"])
-        for item in status["sets"]
-        for label, light in item["lights"].items()
-        if not light["on"]
-    ]
 
 
 def _print(status: dict[str, Any]) -> None:
@@ -113,21 +92,6 @@ def _next(item: dict[str, Any], job: dict[str, Any] | None, now: datetime) -> Ce
 # -- what else there is to say --------------------------------------------------------------------------
 
 
-def print_off(off: list[tuple[str, str, str]]) -> None:
-    """Print why lights are off, sets with the same reason together."""
-    sets_of: dict[tuple[str, str], list[str]] = {}
-    for backup_set, label, why in off:
-        sets_of.setdefault((label, why), []).append(escaped(backup_set))
-    if not off:
-        return
-    fact()
-    fact("Off")
-    rows = [
-        (Cell(label, "red"), f"{escaped(why)}: {', '.join(sets)}") for (label, why), sets in sets_of.items()
-    ]
-    print_rows(rows, indent="  ")
-
-
 def _print_warnings(status: dict[str, Any]) -> None:
     refused, history = status["config"]["refused"], status["history"]
     if refused:
@@ -144,11 +108,6 @@ def _print_warnings(status: dict[str, Any]) -> None:
             fact(f"  {escaped(line)}")
     if needs_attention({**status, "sets": []}):
         fact()
-
-
-def problem_of(problem: dict[str, Any]) -> str:
-    """Say whom a problem of the machine stops."""
-    return f"store {problem['store']}" if problem["store"] else f"backup set {problem['backup_set']}"
 
 
 def _warn(sentence: str) -> None:

@@ -37,7 +37,8 @@ def _archives(item: dict[str, Any], now: datetime) -> str:
     newest = item["newest"]
     state = "" if newest["complete"] else ", incomplete"
     state += ", suspect" if newest["suspect"] else ""
-    return f"{count} archive{'s' if count > 1 else ''} {where}, newest {words.age(newest['created'], now)} old{state}"
+    plural = "s" if count > 1 else ""
+    return f"{count} archive{plural} {where}, newest {words.age(newest['created'], now)} old{state}"
 
 
 def _light(label: str, light: dict[str, Any]) -> Row:

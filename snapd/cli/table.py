@@ -17,8 +17,9 @@ _NARROWEST = 20
 
 
 class Cell(NamedTuple):
-    """One cell: escaped text without colour, and its colour. `drawn`, where given, is the text with colours of
-    its own; such a cell is never broken.
+    """One cell: escaped text without colour, and its colour.
+
+    `drawn`, where given, is the same text with colours of its own; such a cell is not for the last column.
     """
 
     text: str
