@@ -35,15 +35,15 @@ def scratch_of(folders: Folders, run_id: str) -> Path:
 def private_folder(path: Path) -> Iterator[Path]:
     """Within the block an empty folder of mode 0700 is there; leftovers are removed before, everything after.
 
-    Raises OSError when leftovers cannot be removed or the folder cannot be made. What cannot be removed at
-    the end is left to the next run and the next start.
+    Raises OSError when the folder cannot be made. What cannot be removed is left to the next start.
     """
     with _occupying:
         aside = _set_aside(path)
         _occupied.add(path)
     try:
         if aside is not None:
-            remove(aside)
+            with contextlib.suppress(OSError):  # it is out of the way
+                remove(aside)
         path.mkdir(mode=0o700, parents=True)
         yield path
     finally:

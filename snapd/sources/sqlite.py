@@ -109,14 +109,16 @@ def _ask(
     launcher: Launcher, verb: str, *paths: Path, limits: Limits, sql: str = "", temporary: Path | None = None
 ) -> dict[str, Any]:
     """Run the child and return its last line; without one it failed, whatever its exit status."""
-    finished = launcher.run(
-        Command(
-            argv=(sys.executable, "-I", str(_CHILD), verb, *map(str, paths)),
-            env=_environment(temporary if temporary is not None else paths[-1].parent),
-            input=sql.encode() if sql else None,
-            limits=limits,
-        )
+    command = Command(
+        argv=(sys.executable, "-I", str(_CHILD), verb, *map(str, paths)),
+        env=_environment(temporary if temporary is not None else paths[-1].parent),
+        input=sql.encode() if sql else None,
+        limits=limits,
     )
+    try:
+        finished = launcher.run(command)
+    except (FileNotFoundError, PermissionError) as error:
+        raise SourceError(f"SQLite cannot be started: {error}", hint="reinstall snapd-backup") from error
     raise_if_cut(finished, "SQLite", launcher.interrupt)
     lines = finished.stdout.splitlines()
     try:

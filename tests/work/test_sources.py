@@ -78,7 +78,8 @@ def test_a_path_that_this_user_cannot_read_is_named(tmp_path: Path) -> None:
         "import os, sys; from pathlib import Path; from snapd.sources.files import FilesSource\n"
         f"os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setgroups([]); os.chdir(sys.argv[1])\n"
         f"os.setresuid({NOBODY}, {NOBODY}, {NOBODY})\n"
-        "with FilesSource([Path('secret'), Path('.')], alone=True).open() as prepared: print(prepared.lacking)"
+        "with FilesSource([Path('secret'), Path('.')], alone=True).open() as prepared:\n"
+        "    print(prepared.lacking)"
     )
     tmp_path.chmod(0o755)  # it becomes nobody inside, and needs nothing above
     ended = subprocess.run(

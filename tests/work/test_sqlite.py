@@ -28,6 +28,10 @@ CI = os.environ.get("CI") == "true"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0 and not CI, reason="only root can become somebody else")
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def source_of(path: Path, staging: Path, launcher: Launcher | None = None) -> SqliteSource:
     staging.mkdir(exist_ok=True)
     config = SqliteDump(engine="sqlite", path=path, name="shop")
@@ -81,12 +85,13 @@ def writing(path: Path) -> Iterator[Callable[[], int]]:
 def test_a_dump_under_a_writer_that_never_rests_is_not_torn(journal: str, tmp_path: Path) -> None:
     make_shop(tmp_path / "shop.db", journal=journal, megabytes=4)
     source = source_of(tmp_path / "shop.db", tmp_path / "staging")
-    seen = []
+    seen: list[int] = []
     with writing(tmp_path / "shop.db") as next_sales:
         for _turn in range(4):
             next_sales()
             with source.open(), source.load(source.staged(), tmp_path) as restored:
                 counted = restored.scalar("SELECT n FROM counter")
+                assert isinstance(counted, int)
                 assert restored.scalar("SELECT count(*) FROM sales") == counted
                 assert restored.scalar("SELECT max(n) FROM sales") == counted
                 seen.append(counted)
@@ -104,7 +109,7 @@ def test_what_is_only_in_the_wal_is_dumped_into_one_file(tmp_path: Path) -> None
         shop.commit()
         source = source_of(path, tmp_path / "staging")
         with source.open(), source.load(source.staged(), tmp_path) as restored:
-            assert os.listdir(tmp_path / "staging") == ["shop.sqlite"]
+            assert names_in(tmp_path / "staging") == ["shop.sqlite"]
             assert restored.scalar("SELECT count(*) FROM sales") == 1
             assert restored.scalar("PRAGMA journal_mode") == "delete"
 
@@ -148,7 +153,7 @@ def test_what_is_no_sound_database_fails_with_its_sentence(
     with pytest.raises(SourceError, match=sentence) as told, source.open():
         pass
     assert told.value.hint
-    assert os.listdir(tmp_path / "staging") == []
+    assert names_in(tmp_path / "staging") == []
 
 
 def test_functions_of_the_application_are_no_damage(tmp_path: Path) -> None:
@@ -173,7 +178,7 @@ def test_a_database_locked_all_the_time_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(sqlite_child.Refusal, match="no gap between writers") as told:
             sqlite_child.dump(tmp_path / "shop.db", tmp_path / "copy", locked_for_s=0.05)
     assert told.value.word == "locked"
-    assert os.listdir(tmp_path) == ["shop.db"]
+    assert names_in(tmp_path) == ["shop.db"]
 
 
 def test_a_crash_in_the_middle_of_a_write_is_told_as_such(tmp_path: Path) -> None:
@@ -275,7 +280,7 @@ def test_a_wal_database_in_a_folder_of_another_user_fails_with_the_cure(shared: 
         pass
     assert "group" in told.value.hint
     assert "dump into a file" in told.value.hint
-    assert os.listdir(shared / "app") == ["shop.db"]
+    assert names_in(shared / "app") == ["shop.db"]
 
 
 @ROOT_ONLY
@@ -296,7 +301,7 @@ def test_no_file_is_left_that_would_lock_the_owner_out(shared: Path) -> None:
     source = source_of(shared / "app/shop.db", shared / "staging", AsNobody())
     with pytest.raises(SourceError, match="its owner cannot write"), source.open():
         pass
-    assert os.listdir(shared / "app") == ["shop.db"]
+    assert names_in(shared / "app") == ["shop.db"]
 
 
 @ROOT_ONLY
