@@ -82,7 +82,8 @@ class Section(BaseModel):
     Rules between keys are in `config_rules`, and are checked by `parse` alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Built at the first parse: most commands import the config without reading one.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Secret(Section):
@@ -201,7 +202,6 @@ class BackupSet(Section):
                 return self.restore_test.schedule if self.restore_test else None
             case Kind.EXPIRE:
                 return self.expire.schedule if self.expire else None
-
 
     def has(self, kind: Kind) -> bool:
         """Whether the set has a job of this kind, scheduled or not."""

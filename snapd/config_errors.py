@@ -149,8 +149,8 @@ def _tables_above(path: KeyPath) -> Iterator[KeyPath]:
 
 
 def _line(file: str, line: int, fault: Fault) -> str:
-    place = f"{_name(file)}:{line}"
-    return f"{place}: {dotted(fault.path)}: {fault.sentence}" if fault.path else f"{place}: {fault.sentence}"
+    key = f"{dotted(fault.path)}: " if fault.path else ""
+    return f"{_name(file)}:{line}: {key}{_escaped(fault.sentence, 1000)}"
 
 
 def _escaped(text: str, longest: int = _LONGEST) -> str:

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any
 
-from snapd.config_errors import SECRET_KEYS, Fault, listed, show, suggestion
+from snapd.config_errors import SECRET_KEYS, Fault, dotted, listed, show, suggestion
 from snapd.model import ArchivePattern
 from snapd.toml_lines import KeyPath
 
@@ -159,7 +159,7 @@ def _content_faults(path: KeyPath, given: Table) -> Iterator[Fault]:
     if "name" in given:
         yield Fault((*path, "name"), "unknown key; a backup set is named by its table, [backup.NAME]")
     if given.get("paths", []) == [] and given.get("dump", []) == []:
-        table = f"[[backup.{path[1]}.dump]]"
+        table = f"[[{dotted((*path, 'dump'))}]]"
         yield Fault(path, f'saves nothing: give it paths, such as paths = ["/etc"], or a dump, {table}')
     names = Counter[str]()
     for index, dump in enumerate(given["dump"] if isinstance(given.get("dump"), list) else ()):
