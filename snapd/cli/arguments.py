@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from snapd.cli.invocation import DEFAULT_FILE, Invocation, runtime_folder
+from snapd.cli import DEFAULT_FILE
+from snapd.cli.invocation import Invocation, runtime_folder
 from snapd.control import ask
 from snapd.errors import SnapdError
 

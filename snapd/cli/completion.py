@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from snapd.cli import NAME
 from snapd.cli.output import fact
-from snapd.cli.program import COMPLETE, NAME, program
+from snapd.cli.program import COMPLETE, program
 
 
 @click.command("completion")

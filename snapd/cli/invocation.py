@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_FILE = "/etc/snapd-backup/config.toml"
 RUNTIME_FOLDER = "/run/snapd-backup"
 
 
@@ -22,6 +21,10 @@ class Invocation:
     def runtime(self) -> Path:
         """The folder of the control socket, without reading any config."""
         return runtime_folder(self.environ)
+
+
+def invocation_of(file: str, *, debug: bool, environ: Mapping[str, str]) -> Invocation:
+    return Invocation(Path(file).absolute(), debug, environ)
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path:

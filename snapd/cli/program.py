@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import click
 from click.exceptions import Exit
 
 from snapd import __version__
-from snapd.cli.invocation import DEFAULT_FILE, Invocation
+from snapd.cli import DEFAULT_FILE, NAME
+from snapd.cli.lazily import load
 from snapd.cli.output import complain, error_json, print_json
 from snapd.errors import SnapdError, UsageError
 
-NAME = "snapd-backup"
 COMPLETE = "_SNAPD_BACKUP_COMPLETE"
 INTERRUPTED = 130
 CUT_PIPE = 141
@@ -69,7 +67,7 @@ class Program(click.Group):
     ) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"snapd.cli.{COMMANDS[cmd_name].module}")
+        module = load(COMMANDS[cmd_name].module)
         command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 
@@ -87,7 +85,7 @@ class Program(click.Group):
     cls=Program,
     name=NAME,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--config",
@@ -107,7 +105,7 @@ def program(context: click.Context, file: str, debug: bool) -> int:
     Exit status: 0 ok, 1 failed, 2 usage or config, 3 done with warnings (for status and check: a light is
     off), 75 busy, only with --no-wait.
     """
-    context.obj = Invocation(Path(file).absolute(), debug, os.environ)
+    context.obj = load("invocation").invocation_of(file, debug=debug, environ=os.environ)
     if "NO_COLOR" in os.environ:
         context.color = False
     if context.invoked_subcommand is None:
@@ -122,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     if COMPLETE in os.environ:
         return _complete(os.environ[COMPLETE])
     try:
-        with program.make_context(NAME, list(arguments)) as context:
+        with program.make_context(NAME, list(arguments), terminal_width=_help_width()) as context:
             status = program.invoke(context)
         sys.stdout.flush()
     except Exit as leaving:
@@ -134,6 +132,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost line
         return _failed(error, arguments)
     return int(status or 0)
+
+
+def _help_width() -> int:
+    """Columns of `--help`; click would import an archiver or two to find that out."""
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return min(columns or 80, 100) - 2
 
 
 def _tolerate_any_text() -> None:
@@ -152,7 +159,7 @@ def _quiet_end() -> int:
 def _failed(error: Exception, arguments: Sequence[str]) -> int:
     told = _as_ours(error)
     if "--debug" in arguments:
-        traceback.print_exception(error)
+        sys.excepthook(type(error), error, error.__traceback__)
     try:
         if "--json" in arguments:
             print_json(error_json(told))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import textwrap
 import unicodedata
@@ -37,7 +36,7 @@ Row = Sequence[str | Cell]
 def terminal_width(environ: Mapping[str, str] = os.environ) -> int | None:
     """Return how wide a line may be, in columns; None when it may be any length, as in a pipe."""
     if sys.stdout.isatty():
-        return shutil.get_terminal_size().columns
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
     columns = environ.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and int(columns) else None
 
