@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from snapd.cli.marks import LETTERS
 from snapd.cli.output import escaped, fact
 from snapd.cli.table import Cell, print_rows
 
@@ -31,18 +32,22 @@ def lights_off(status: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def print_off(off: list[tuple[str, str, str]]) -> None:
-    """Print why lights are off, sets with the same reason together."""
-    sets_of: dict[tuple[str, str], list[str]] = {}
-    for backup_set, label, why in off:
-        sets_of.setdefault((label, why), []).append(escaped(backup_set))
+    """Print why lights are off, in the order of the lights, sets with the same reason together."""
     if not off:
         return
+    sets_of: dict[tuple[str, str], list[str]] = {}
+    rank = {label: at for at, label in enumerate(LETTERS)}
+    for backup_set, label, why in sorted(off, key=lambda item: rank.get(item[1], len(rank))):
+        sets_of.setdefault((label, why), []).append(escaped(backup_set))
     fact()
     fact("Off")
-    rows = [
-        (Cell(label, "red"), f"{escaped(why)}: {', '.join(sets)}") for (label, why), sets in sets_of.items()
-    ]
-    print_rows(rows, indent="  ")
+    print_rows(
+        [
+            (Cell(escaped(label), "red"), f"{', '.join(names)}: {escaped(why)}")
+            for (label, why), names in sets_of.items()
+        ],
+        indent="  ",
+    )
 
 
 def problem_of(problem: dict[str, Any]) -> str:

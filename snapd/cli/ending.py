@@ -7,7 +7,7 @@ from typing import Any
 
 from snapd.cli import words
 from snapd.cli.output import coloured, escaped, fact
-from snapd.cli.table import Cell, print_table
+from snapd.cli.table import Cell, print_sentence, print_table
 from snapd.units import format_duration
 
 PASSED = {True: Cell("passed", "green"), False: Cell("failed", "red"), None: Cell("untold", "yellow")}
@@ -18,11 +18,10 @@ def print_ending(run: dict[str, Any]) -> None:
     outcome = words.outcome(run)
     took = f" in {words.seconds(run['duration_s'])}" if run["duration_s"] is not None else ""
     fact(f"{words.job(run['job'])}: {coloured(outcome.text, outcome.colour)}{took}{_what(run)}")
-    if run["message"]:
-        for line in run["message"].splitlines():
-            fact(f"  {escaped(line)}")
+    for line in (run["message"] or "").splitlines():
+        print_sentence(escaped(line), indent="  ")
     for line in (run["hint"] or "").splitlines():
-        fact(f"  {coloured('hint:', 'cyan')} {escaped(line)}")
+        print_sentence(f"hint: {escaped(line)}", indent="  ")
     _print_findings(run["details"])
 
 

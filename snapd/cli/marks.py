@@ -14,7 +14,7 @@ def letters() -> str:
     return " ".join(LETTERS.values())
 
 
-def marks(on: bool) -> Cell:
+def marks(*, on: bool) -> Cell:
     """Return the mark of one light."""
     shape = ("●" if on else "○") if unicode_ok() else ("+" if on else "-")
     return Cell(shape, "green" if on else "red")

@@ -61,12 +61,12 @@ def _print_sets(status: dict[str, Any], now: datetime) -> None:
     head = ("SET", letters(), "LAST BACKUP", "NEWEST", "NEXT BACKUP")
     print_table(head, [_row(item, now) for item in status["sets"]])
     fact()
-    print_rows([(LEGEND, f"{marks(True).shown} on  {marks(False).shown} off")])
+    fact(f"{LEGEND}   {marks(on=True).shown} on  {marks(on=False).shown} off")
 
 
 def _row(item: dict[str, Any], now: datetime) -> Row:
     job = item["jobs"].get("backup")
-    lights = [marks(light["on"]) for light in item["lights"].values()]
+    lights = [marks(on=light["on"]) for light in item["lights"].values()]
     drawn = Cell(" ".join(mark.text for mark in lights), drawn=" ".join(mark.shown for mark in lights))
     return (escaped(item["name"]), drawn, _last(job, now), _newest(item, now), _next(item, job, now))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from snapd.cli import words
 from snapd.cli.marks import marks
 from snapd.cli.output import bold, coloured, escaped, fact
 from snapd.cli.runs import print_runs
-from snapd.cli.table import Cell, Row, print_rows, print_table
+from snapd.cli.table import Cell, Row, print_rows, print_sentence, print_table
 
 
 def print_set(item: dict[str, Any], runs: list[dict[str, Any]], now: datetime) -> None:
@@ -22,8 +21,8 @@ def print_set(item: dict[str, Any], runs: list[dict[str, Any]], now: datetime) -
     fact()
     head = ("JOB", "SCHEDULE", "NEXT", "LAST")
     print_table(head, [_job(kind, job, now) for kind, job in item["jobs"].items()])
-    for line in _complaints(item["jobs"]):
-        fact(line)
+    for kind, job in item["jobs"].items():
+        _print_complaint(kind, job)
     if runs:
         fact()
         print_runs(runs, with_set=False)
@@ -42,7 +41,7 @@ def _archives(item: dict[str, Any], now: datetime) -> str:
 
 
 def _light(label: str, light: dict[str, Any]) -> Row:
-    mark = marks(light["on"])
+    mark = marks(on=light["on"])
     word = Cell("on" if light["on"] else "off", mark.colour)
     return (mark, word, label, escaped(light["why"]))
 
@@ -57,12 +56,13 @@ def _job(kind: str, job: dict[str, Any], now: datetime) -> Row:
     return (words.kind(kind), escaped(job["schedule"] or "when asked"), words.next_of(job, now), told)
 
 
-def _complaints(jobs: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Yield what the last runs had to complain of, with the cure below."""
-    for kind, job in jobs.items():
-        for run in (job["unfinished"], job["last"]):
-            if run is not None and run["message"]:
-                yield ""
-                yield f"{words.kind(kind)}, {words.outcome(run).text}: {escaped(run['message'])}"
-                yield from (f"  {escaped(line)}" for line in (run["hint"] or "").splitlines())
-                break
+def _print_complaint(kind: str, job: dict[str, Any]) -> None:
+    """Print what a job's last run had to complain of, with the cure below."""
+    run = next((run for run in (job["unfinished"], job["last"]) if run is not None and run["message"]), None)
+    if run is None:
+        return
+    fact()
+    for at, line in enumerate(run["message"].splitlines()):
+        print_sentence(f"{words.kind(kind)}, {words.outcome(run).text}: {escaped(line)}" if at == 0 else escaped(line))
+    for line in (run["hint"] or "").splitlines():
+        print_sentence(escaped(line), indent="  ")

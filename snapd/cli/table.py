@@ -64,6 +64,11 @@ def print_rows(rows: Sequence[Row], *, indent: str = "") -> None:
         fact(line)
 
 
+def print_sentence(text: str, *, indent: str = "") -> None:
+    """Print an escaped sentence, broken at the edge of the terminal; further lines stand under the first."""
+    print_rows([(text,)], indent=indent)
+
+
 def lines(rows: Sequence[Row], width: int | None, *, indent: str = "") -> Iterator[str]:
     """Lay rows out; the last column is broken into more lines where it does not fit in `width` columns."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]

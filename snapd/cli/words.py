@@ -98,8 +98,9 @@ def holder(facts: Facts, now: datetime | None = None) -> str:
     """Say who holds the single lock."""
     if not facts["pid"]:
         return "another process"
+    run = f"run {escaped(facts['run_id'])}, " if facts["run_id"] else ""
     since = f" since {local(facts['since'])}" if now is None else f" for {age(facts['since'], now)}"
-    return f"{job(facts['job'])} (run {escaped(facts['run_id'])}, process {facts['pid']}){since}"
+    return f"{job(facts['job'])} ({run}process {facts['pid']}){since}"
 
 
 def next_of(job: Facts | None, now: datetime) -> Cell:
