@@ -272,6 +272,8 @@ def memory_of(source: sqlite3.Connection) -> sqlite3.Connection:
     `source` may be of an older version: the copy is brought up to date, which a full disk does not let the
     file be.
     """
+    if _is_newer(source):
+        raise RefusedError("the file is of a newer snapd-backup")
     memory = _memory()
     try:
         with judged():
