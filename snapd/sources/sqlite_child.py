@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PAGES_PER_STEP = 256
-PAUSE_S = 0.005
+RETRY_S = 0.001
+LONGEST_PAUSE_S = 0.05
 RESTARTS = 3
 LOCKED_FOR_S = 60.0
 LONGEST_TEXT = 100_000
@@ -99,21 +100,30 @@ def dump(source: Path, copy: Path, *, locked_for_s: float = LOCKED_FOR_S) -> dic
 
 def _copy(source: Path, unfinished: Path, locked_for_s: float) -> None:
     in_wal = _examine(source)
-    with (
-        contextlib.closing(_open(source, locked_for_s)) as live,
-        contextlib.closing(_create(unfinished)) as target,
-    ):
-        with _snapshot(live) if in_wal else contextlib.nullcontext():
-            _lend_side_files(source)
-            try:
-                _backup(live, target, _Watch(locked_for_s, restarts=None if in_wal else RESTARTS))
-            except _RestartedError:
-                with _snapshot(live):  # writers wait for this one
-                    _backup(live, target, _Watch(locked_for_s, restarts=None), pages=-1)
+    with contextlib.closing(_open(source)) as live, contextlib.closing(_create(unfinished)) as target:
+        if in_wal:
+            with _snapshot(live, locked_for_s):
+                _lend_side_files(source)
+                _backup(live, target, _Watch(locked_for_s))
+        else:
+            _copy_between_writes(live, target, locked_for_s)
         mode = target.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
         if mode != "delete":
             raise Refusal("copy", f"the copy stays in journal mode {mode}")
         _inspect(target, "PRAGMA quick_check(5)")
+
+
+def _copy_between_writes(live: sqlite3.Connection, target: sqlite3.Connection, locked_for_s: float) -> None:
+    """Copy a database with a rollback journal, whose readers and writers lock each other out.
+
+    Writers have their turn between the steps, but each of their writes makes the copy start over: after
+    some starts they wait for it.
+    """
+    try:
+        _backup(live, target, _Watch(locked_for_s, restarts=RESTARTS))
+    except _RestartedError:
+        with _snapshot(live, locked_for_s):
+            _backup(live, target, _Watch(locked_for_s), pages=-1)
 
 
 def _examine(source: Path) -> bool:
@@ -160,10 +170,13 @@ def _lend_side_files(source: Path) -> None:
                 os.chown(side, -1, status.st_gid, follow_symlinks=False)
 
 
-def _open(database: Path, locked_for_s: float = LOCKED_FOR_S) -> sqlite3.Connection:
-    """Open for reading only. Never `immutable`: it would silently leave out what is still in the WAL."""
+def _open(database: Path) -> sqlite3.Connection:
+    """Open for reading only. Never `immutable`: it would silently leave out what is still in the WAL.
+
+    Waiting for locks is ours: SQLite itself would ask too rarely to ever meet a gap between busy writers.
+    """
     path = urllib.parse.quote(os.fsencode(database))
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=locked_for_s)
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=0)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     return connection
 
@@ -175,42 +188,62 @@ def _create(copy: Path) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _snapshot(live: sqlite3.Connection) -> Iterator[None]:
+def _snapshot(live: sqlite3.Connection, locked_for_s: float) -> Iterator[None]:
     """Within the block the backup sees the database as it is now.
 
     In WAL mode writers go on undisturbed; with a rollback journal they wait.
     """
     live.execute("BEGIN")
+    watch = _Watch(locked_for_s)
     try:
-        live.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        while not _reads(live):
+            watch.wait()
+            time.sleep(RETRY_S)
         yield
     finally:
         live.rollback()
 
 
+def _reads(live: sqlite3.Connection) -> bool:
+    """Read something, which takes the lock of a reader; false when a writer is in the way."""
+    try:
+        live.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return False
+        raise
+    return True
+
+
 class _Watch:
-    """Follows a copy: raises `_RestartedError` when writers made it start over so many times (None is never),
-    and `Refusal` when the lock was not had for long.
+    """Follows a copy. With `restarts` it goes in steps, each as long as the pause after it, and
+    `_RestartedError` is raised when writers made it start over so many times. `Refusal` is raised when
+    the lock was not had for long.
     """
 
-    def __init__(self, locked_for_s: float, *, restarts: int | None) -> None:
+    def __init__(self, locked_for_s: float, *, restarts: int | None = None) -> None:
         self._locked_for_s = locked_for_s
         self._restarts = restarts
         self._starts = 0
         self._left = sys.maxsize
         self._locked_since: float | None = None
+        self._step_began = time.monotonic()
 
     def __call__(self, status: int, left: int, _total: int) -> None:
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            self._wait()
+            self.wait()
             return
         self._locked_since = None
         self._starts += left >= self._left
         self._left = left
-        if self._restarts is not None and self._starts >= self._restarts:
-            raise _RestartedError
+        if self._restarts is not None:
+            if self._starts >= self._restarts:
+                raise _RestartedError
+            time.sleep(min(time.monotonic() - self._step_began, LONGEST_PAUSE_S))
+            self._step_began = time.monotonic()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Count a try that met a writer."""
         now = time.monotonic()
         if self._locked_since is None:
             self._locked_since = now
@@ -222,7 +255,7 @@ def _backup(
     live: sqlite3.Connection, target: sqlite3.Connection, watch: _Watch, *, pages: int = PAGES_PER_STEP
 ) -> None:
     """Copy in steps, between which writers have their turn; a write in between starts the copy over."""
-    live.backup(target, pages=pages, progress=watch, sleep=PAUSE_S)
+    live.backup(target, pages=pages, progress=watch, sleep=RETRY_S)
 
 
 def _settle(path: Path) -> None:
