@@ -81,6 +81,7 @@ class Box:
             cwd="/",
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=seconds,
             check=False,
         )

@@ -15,6 +15,7 @@ CONFIG = "/etc/snapd-backup/config.toml"
 PASSPHRASE_FILE = "/etc/snapd-backup/passphrase"
 PASSPHRASE = "correct horse battery staple"
 REPOSITORY = "/srv/backup/borg"
+EMPTY_REPOSITORY = "/var/lib/empty-borg"
 STATE = "/var/lib/snapd-backup"
 WATCH = "/srv/backup/watch"
 DROP_IN = "/etc/systemd/system/snapd-backup.service.d/test.conf"
@@ -78,7 +79,11 @@ class Product:
         box.write("/usr/local/bin/borg", WATCHED_BORG, mode=0o755)
         box.write(PASSPHRASE_FILE, PASSPHRASE + "\n", owner="root:snapd-backup", mode=0o640)
         box.write("/srv/live/note", "worth keeping\n", mode=0o600)
-        self.borg("init", "-e", "repokey", REPOSITORY)
+        box.write(f"{WATCH}/passphrase", PASSPHRASE, owner="snapd-backup:snapd-backup", mode=0o600)
+        if not box.exists(EMPTY_REPOSITORY):
+            self.borg("init", "-e", "repokey", REPOSITORY)
+            box.run("cp", "-a", REPOSITORY, EMPTY_REPOSITORY)
+        box.run("cp", "-a", "--no-target-directory", EMPTY_REPOSITORY, REPOSITORY)
         box.run("rm", "-f", f"{WATCH}/begun")
         box.mark()
 
@@ -155,7 +160,7 @@ class Product:
     def borg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the real Borg as the service's user, beside the watch."""
         return self.box.run(
-            *("runuser", "-u", "snapd-backup", "--", "env", f"BORG_PASSPHRASE={PASSPHRASE}"),
+            *("runuser", "-u", "snapd-backup", "--", "env", f"BORG_PASSCOMMAND=cat {WATCH}/passphrase"),
             *("BORG_BASE_DIR=/srv/backup/watch", "BORG_HOST_ID=test", "/usr/bin/borg", *arguments),
         )
 
@@ -177,6 +182,21 @@ class Product:
             yield
         finally:
             self.box.run("rm", "-f", f"{WATCH}/hold-{command}")
+
+    def watched_borg(self, *arguments: str) -> None:
+        """Run Borg through the watch, in the background, as if the service had."""
+        self._begun.append(
+            self.box.start("runuser", "-u", "snapd-backup", "--", "/usr/local/bin/borg", *arguments)
+        )
+
+    def wait_until_reading(self) -> None:
+        """Wait until a creation is under way in earnest: Borg reports what it has read."""
+
+        def reading() -> bool:
+            running = self.ask("status")["running"]
+            return bool(running) and running[0]["progress"]["bytes"] > 0
+
+        wait_for(reading, seconds=60, what="Borg to read")
 
     def two_at_once(self) -> bool:
         """True when two engines ever ran at one time."""

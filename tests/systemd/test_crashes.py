@@ -32,6 +32,15 @@ def _begun(product: Product, count: int) -> bool:
     return product.begun("create") == count
 
 
+def test_the_watch_of_these_tests_sees_two_engines_at_once(product: Product) -> None:
+    with product.held("list"):
+        product.watched_borg("list")
+        wait_for(lambda: product.begun("list") == 1, what="the first engine")
+        assert not product.two_at_once()
+        product.watched_borg("list")
+        wait_for(product.two_at_once, what="the second engine to be seen")
+
+
 def test_a_stopped_process_is_killed_by_the_watchdog_and_comes_back(box: Box, product: Product) -> None:
     product.configure(backup_set("mail", "/srv/live"))
     product.drop_in("[Service]\nWatchdogSec=4\n")
@@ -95,13 +104,15 @@ def test_a_stop_ends_a_running_backup_gently_and_in_time(box: Box, product: Prod
     product.configure(backup_set("mail", "/srv/live"))
     product.start()
     product.begin("backup", "mail")
-    wait_for(lambda: product.begun("create") and "create" in "".join(product.engines()), what="a creation")
+    product.wait_until_reading()
     product.stop()
     assert box.show("Result") == "success"
     assert product.engines() == []
     assert len(box.journal(event="daemon-stopped")) == 1
     box.run("rm", "/srv/live/large")
     assert product.archives() == []  # Borg answers: it left no lock behind
+    stored = product.borg("list", "--short", "--consider-checkpoints", REPOSITORY).stdout
+    assert ".checkpoint" in stored  # and kept what it had
     product.start()
     row = product.ended("mail")
     assert row["cause"] == "interrupted"
@@ -114,7 +125,7 @@ def test_a_daemon_killed_in_a_backup_makes_it_again_with_one_engine(box: Box, pr
     product.configure(backup_set("mail", "/srv/live"))
     product.start()
     product.begin("backup", "mail")
-    wait_for(lambda: product.begun("create") and "create" in "".join(product.engines()), what="a creation")
+    product.wait_until_reading()
     box.run("rm", "/srv/live/large")
     product.kill()
     product.ended("mail")
