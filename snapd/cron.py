@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from zoneinfo import ZoneInfo
 
@@ -71,6 +71,9 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.after(datetime(2030, 1, 1, tzinfo=UTC)) is None:
             raise ValueError(f"{self.expression!r} never fires")
+
+    def __reduce__(self) -> tuple[type[Schedule], tuple[str, str]]:
+        return Schedule, (self.expression, self.timezone)
 
     @classmethod
     def parse(cls, expression: str, timezone: str) -> Schedule:
@@ -157,6 +160,7 @@ class _Calendar:
         self._seconds = tuple(
             h * 3600 + m * 60 for h, m in product(sorted(self._cron.hours), sorted(self._cron.minutes))
         )
+        self._irregular = lru_cache(maxsize=16)(self._read_irregular)
 
     def after(self, instant: datetime) -> datetime | None:
         here = self._date(instant)
@@ -211,8 +215,12 @@ class _Calendar:
     def _day(self, day: date) -> _Day:
         start = self._instant(datetime.combine(day, _MIDNIGHT))
         end = self._instant(datetime.combine(day + _DAY, _MIDNIGHT))
-        if self._offset(start - _SECOND) == self._offset(end - _SECOND):
+        if end - start == _DAY and self._offset(start - _SECOND) == self._offset(end - _SECOND):
             return _Day(start, self._seconds if self._matches(day) else ())
+        return self._irregular(day, start, end)
+
+    def _read_irregular(self, day: date, start: datetime, end: datetime) -> _Day:
+        """Gather the slots of a day with a clock change near it: costly, so kept."""
         seconds = {
             round((slot - start).total_seconds())
             for near in (-1, 0, 1)
