@@ -94,7 +94,8 @@ class Program:
         )
         os.close(follower)
         try:
-            return process.wait(DEADLINE_S), _all_from(leader).replace("\r\n", "\n")
+            said = _all_from(leader).replace("\r\n", "\n")
+            return process.wait(DEADLINE_S), said
         finally:
             process.kill()
             process.wait()
@@ -102,16 +103,15 @@ class Program:
 
 
 def _all_from(leader: int) -> str:
-    """Read what a terminal got; the program has ended, so it is all there."""
+    """Read what a terminal gets until nobody has it open any more."""
     said = b""
-    while select.select([leader], [], [], 0)[0]:
+    while select.select([leader], [], [], DEADLINE_S)[0]:
         try:
-            chunk = os.read(leader, 65536)
-        except OSError as error:  # the other end is closed
+            said += os.read(leader, 65536)
+        except OSError as error:
             assert error.errno == errno.EIO
-            break
-        said += chunk
-    return said.decode()
+            return said.decode()
+    raise AssertionError(f"the program did not end, and said: {said!r}")
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""`history`, `archives`, `pause`, `resume` and `reload`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from snapd.control import Event
+from tests.cli.canned import FakeDaemon, done, error, run
+from tests.cli.conftest import Program
+
+ARCHIVES = [
+    {
+        "name": "mail_20261123-1100",
+        "created": "2026-11-23T11:00:00+00:00",
+        "complete": True,
+        "suspect": False,
+        "listed": "2026-11-23T12:00:00+00:00",
+        "proven": "2026-11-23T11:30:00+00:00",
+    },
+    {
+        "name": "mail_20261123-0900",
+        "created": "2026-11-23T09:00:00+00:00",
+        "complete": True,
+        "suspect": True,
+        "listed": "2026-11-23T12:00:00+00:00",
+        "proven": None,
+    },
+    {
+        "name": "mail_20261123-0700.part\n",
+        "created": "2026-11-23T07:00:00+00:00",
+        "complete": False,
+        "suspect": False,
+        "listed": "2026-11-23T12:00:00+00:00",
+        "proven": None,
+    },
+]
+
+
+def test_the_history_is_a_table_newest_first_as_the_daemon_gives_it(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    daemon.answers["history"] = [done(runs=[run(), run("expire", "shop", outcome="skipped")])]
+    ran = program("history")
+    assert ran.status == 0
+    assert ran.out == (
+        "ENDED             SET   KIND    OUTCOME  TOOK  NEW      WHAT\n"
+        "2026-11-23 11:00  mail  backup  ok       42s   1.20 MB  mail_20261123-1100\n"
+        "2026-11-23 11:00  shop  expiry  skipped  42s            slot 2026-11-23 11:00\n"
+    )
+
+
+def test_set_kind_and_limit_go_to_the_daemon(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["history"] = [done(runs=[])]
+    ran = program("history", "mail", "--kind", "restore-test", "--limit", "3")
+    assert ran.out == "No run has ended yet.\n"
+    assert daemon.requests == [{"op": "history", "set": "mail", "kind": "restore-test", "limit": 3}]
+
+
+def test_history_as_json_is_one_object(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["history"] = [done(runs=[run()])]
+    assert json.loads(program("history", "--json").out) == {"runs": [run()]}
+
+
+def test_archives_are_listed_with_their_state_and_proof(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["archives"] = [done(archives=ARCHIVES)]
+    ran = program("archives", "mail")
+    assert ran.out == (
+        "ARCHIVE                    CREATED           STATE       PROVEN\n"
+        "mail_20261123-1100         2026-11-23 11:00  complete    2026-11-23 11:30\n"
+        "mail_20261123-0900         2026-11-23 09:00  suspect     never\n"
+        "mail_20261123-0700.part\\n  2026-11-23 07:00  incomplete  never\n"
+    )
+    assert daemon.requests == [{"op": "archives", "set": "mail", "refresh": False}]
+
+
+def test_a_refresh_asks_the_store_first(program: Program, daemon: FakeDaemon) -> None:
+    listing: Event = {"event": "listing", "store": "offsite"}
+    daemon.answers["archives"] = [listing, done(archives=ARCHIVES)]
+    ran = program("archives", "mail", "--refresh", "--json")
+    assert json.loads(ran.out) == {"archives": ARCHIVES}
+    assert ran.err == "listing the archives of store offsite\n"
+    assert daemon.requests == [{"op": "archives", "set": "mail", "refresh": True}]
+
+
+def test_without_an_archive_it_says_so(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["archives"] = [done(archives=[])]
+    assert program("archives", "mail").out == "No archive of mail is known.\n"
+
+
+def test_without_a_daemon_archives_says_how_to_ask_the_store(program: Program) -> None:
+    ran = program("archives", "mail")
+    assert ran.status == 2
+    assert "snapd-backup archives mail --refresh" in ran.err
+
+
+def test_pause_says_until_when(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["pause"] = [done(set="mail", paused_until="2026-11-23T16:00:00+00:00")]
+    ran = program("pause", "mail", "--for", "4h")
+    assert ran.out == "mail is paused until 2026-11-23 16:00\n"
+    assert daemon.requests == [{"op": "pause", "set": "mail", "for": "4h"}]
+    assert json.loads(program("pause", "mail", "--for", "4h", "--json").out) == {
+        "set": "mail",
+        "paused_until": "2026-11-23T16:00:00+00:00",
+    }
+
+
+def test_pause_needs_to_know_for_how_long(program: Program) -> None:
+    ran = program("pause", "mail")
+    assert ran.status == 2
+    assert "--for" in ran.err
+
+
+def test_resume_ends_a_pause(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["resume"] = [done(set="mail", paused_until=None)]
+    assert program("resume", "mail").out == "mail is resumed\n"
+    assert json.loads(program("resume", "mail", "--json").out) == {"set": "mail", "paused_until": None}
+
+
+CHANGE = {"added": ["wiki"], "removed": [], "changed": ["mail", "shop"], "problems": ["borg is not installed"]}
+
+
+def test_reload_says_what_changed_and_what_is_wrong_on_the_machine(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    daemon.answers["reload"] = [done(**CHANGE)]
+    ran = program("reload")
+    assert ran.status == 0
+    assert ran.out == "reloaded: added wiki; changed mail, shop\nproblem: borg is not installed\n"
+    assert json.loads(program("reload", "--json").out) == CHANGE
+
+
+def test_reload_of_a_bad_file_fails_with_every_problem(program: Program, daemon: FakeDaemon) -> None:
+    problems = "c.toml:3: unknown key\nc.toml:9: no such store\nthe config in force stays as it was"
+    daemon.answers["reload"] = [error("the config is wrong", problems, code="refused")]
+    ran = program("reload")
+    assert ran.status == 2
+    assert ran.err == (
+        "snapd-backup: the config is wrong\n"
+        "  c.toml:3: unknown key\n  c.toml:9: no such store\n  the config in force stays as it was\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["history"],
+        ["archives", "mail"],
+        ["pause", "mail", "--for", "1h"],
+        ["resume", "mail"],
+        ["reload"],
+        ["backup", "mail", "--detach"],
+    ],
+)
+def test_without_a_daemon_it_exits_2_and_says_how_to_start_one(
+    program: Program, arguments: list[str]
+) -> None:
+    ran = program(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("snapd-backup: no daemon answers at ")
+    assert "systemctl start snapd-backup" in ran.err
