@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -22,12 +23,15 @@ from snapd.errors import (
     NetworkError,
     PartialError,
     SourceError,
+    StagingFullError,
 )
 from snapd.history import Proof
 from snapd.jobs import clean_leftovers
 from snapd.jobs.backup import run
 from snapd.jobs.scratch import private_folder, scratch_of, staging_of
 from snapd.model import Outcome, Problem
+from snapd.proc import Launcher
+from tests.fakes.launchers import OnSmallDisk
 from tests.fakes.work import START, World, set_of, world
 
 
@@ -242,6 +246,20 @@ def test_a_dump_that_shrank_within_its_limit_is_fine(here: World) -> None:
     path = here.folders.state.parent / "shop.db"
     run(here.work(set_of(dump=(make_shop(path, sales=200),))))
     assert run(here.work(set_of(dump=(make_shop(path, sales=150),)))).outcome is Outcome.OK
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 and os.environ.get("CI") != "true", reason="only root can mount a small disk"
+)
+def test_a_full_staging_disk_fails_the_run_and_the_next_one_works(here: World) -> None:
+    backup_set = set_of(dump=(make_shop(here.folders.state.parent / "shop.db", sales=500),))
+    here.launcher = OnSmallDisk()
+    with pytest.raises(StagingFullError) as told:
+        run(here.work(backup_set))
+    assert (told.value.code, here.engine.stored) == ("space", {})
+    assert not staging(here).exists()
+    here.launcher = Launcher()
+    assert run(here.work(backup_set)).outcome is Outcome.OK
 
 
 # -- our own files --------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from snapd.proc import Command, Finished, Interrupt, Launcher
 from snapd.sources import sqlite_child
 from snapd.sources.base import Tools
 from snapd.sources.sqlite import SqliteSource
+from tests.fakes.launchers import OnSmallDisk
 
 NOBODY = 65534
 CI = os.environ.get("CI") == "true"
@@ -328,17 +329,6 @@ def test_a_database_that_the_dumping_user_may_not_read_fails_with_the_cure(share
     with pytest.raises(SourceError, match="cannot be read without privileges") as told, source.open():
         pass
     assert "group" in told.value.hint
-
-
-class OnSmallDisk(Launcher):
-    """A launcher whose children see a staging folder with no room."""
-
-    def run(self, command: Command) -> Finished:
-        staging = Path(command.argv[-1]).parent
-        script = 'mount -t tmpfs -o size=64k,mode=700 none "$1" && shift && exec "$@"'
-        argv = ("unshare", "--mount", "sh", "-c", script, "sh", str(staging), *command.argv)
-        env = {**command.env, "PATH": os.environ["PATH"]}
-        return super().run(replace(command, argv=argv, env=env))
 
 
 @ROOT_ONLY
