@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import selectors
-import shutil
 import signal
 import subprocess
 import threading
@@ -26,6 +24,7 @@ from typing import Literal
 
 from snapd.activity import Activity
 from snapd.errors import InterruptedRunError, KilledError, TimeLimitError
+from snapd.programs import argv_of
 from snapd.streams import Kept, Lines, Tail
 from snapd.units import format_duration
 
@@ -38,7 +37,6 @@ OUTPUT_LINE_BOUND = 2**20  # characters of one line of standard output
 _CHUNK = 64 * 2**10
 _DYING_S = 60.0  # how long a killed process may take to vanish; longer means that it hangs in the kernel
 _LEFT_IN_PIPE = 2 * 2**20  # more than the largest pipe holds (pipe(7): pipe-max-size is 1 MiB)
-_UNPRIVILEGED = ("setpriv", "--ambient-caps=-all", "--inh-caps=-all", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ class Launcher:
         if self.interrupt.requested:
             raise InterruptedRunError("interrupted before the start", cause=self.interrupt.reason)
         process = subprocess.Popen(
-            _argv(command),
+            argv_of(command.argv, path=command.env.get("PATH", os.defpath), privileged=command.privileged),
             env=dict(command.env),
             cwd=command.cwd,
             stdin=subprocess.DEVNULL if command.input is None else subprocess.PIPE,
@@ -213,29 +211,6 @@ def raise_if_cut(finished: Finished, program: str, interrupt: Interrupt) -> None
             f"{program} was killed by {name}",
             hint="SIGKILL is often the kernel short of memory: journalctl -k tells",
         )
-
-
-def _argv(command: Command) -> list[str]:
-    program = _found(command.argv[0], command.env.get("PATH", os.defpath))
-    argv = [program, *command.argv[1:]]
-    if command.privileged or not _has_ambient_capability():
-        return argv
-    return [_found(_UNPRIVILEGED[0], os.defpath), *_UNPRIVILEGED[1:], *argv]
-
-
-def _found(program: str, path: str) -> str:
-    found = shutil.which(program, path=path)
-    if found is not None:
-        return found
-    if shutil.which(program, mode=os.F_OK, path=path) is not None:
-        raise PermissionError(13, "not executable", program)
-    raise FileNotFoundError(2, "not found in PATH", program)
-
-
-def _has_ambient_capability() -> bool:
-    """Tell whether children would inherit a capability (capabilities(7), CapAmb)."""
-    match = re.search(rb"^CapAmb:\s*([0-9a-f]+)", Path("/proc/self/status").read_bytes(), re.MULTILINE)
-    return match is not None and int(match[1], 16) != 0
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,14 @@ from snapd import secret
 from snapd.config import BorgStore
 from snapd.engines.base import Tools
 from snapd.engines.borg_messages import Listener, Message, error_of
-from snapd.errors import EngineUsageError, KeyFaultError, KilledError, PartialError
+from snapd.errors import (
+    EngineUsageError,
+    KeyFaultError,
+    KilledError,
+    NoMemoryError,
+    NoSpaceError,
+    PartialError,
+)
 from snapd.model import Progress
 from snapd.proc import Command, Finished, Limits, raise_if_cut
 
@@ -66,6 +74,7 @@ class Program:
 
     def run(self, call: Call) -> tuple[Finished, Listener]:
         """Run to exit status 0, or 1 for warnings, which the caller judges. Raises for anything else."""
+        self._make_cache()
         passphrase = self._secret()
         listener = Listener(mask=passphrase, progress=call.progress, judge=call.judge)
         # Standard output is JSON: masking a passphrase such as "name" in it would break it. Nothing of it is
@@ -95,12 +104,20 @@ class Program:
         return answer(self.run(call)[0])
 
     def _launched(self, command: Command) -> Finished:
-        self._tools.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return self._tools.launcher.run(command)
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:
+            if error.errno in (errno.ENOMEM, errno.EAGAIN):
+                raise NoMemoryError(f"borg cannot be started: {error.strerror}") from error
             hint = INSTALL if error.filename == "borg" else ""
             raise EngineUsageError(f"borg cannot be started: {error}", hint=hint) from error
+
+    def _make_cache(self) -> None:
+        try:
+            self._tools.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            kind = NoSpaceError if error.errno == errno.ENOSPC else EngineUsageError
+            raise kind(f"the cache folder {self._tools.cache} cannot be made: {error.strerror}") from error
 
     def _raise(self, listener: Listener) -> None:
         error = error_of(listener)

@@ -328,6 +328,12 @@ def test_without_the_program_every_call_is_a_usage_error_with_the_cure(
     assert (problem.store, problem.message) == ("local", "borg is not installed")
 
 
+def test_a_cache_folder_that_cannot_be_made_is_a_usage_error(lab: BorgLab) -> None:
+    (lab.folder / "cache").touch()
+    with pytest.raises(EngineUsageError, match="cache"):
+        lab.engine().archives()
+
+
 def test_the_doctor_tells_each_thing_that_is_wrong_without_asking_borg(lab: BorgLab) -> None:
     lab.passphrase.chmod(0o644)
     shutil.rmtree(lab.repository)
