@@ -188,6 +188,10 @@ def verdict(happened: Happened) -> int:
     return 0 if happened.everything else EXIT_NOT_DONE
 
 
+def _stop(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
@@ -196,7 +200,8 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.which("borg") is None:
         print("Please install Borg first; on Debian and Ubuntu: apt-get install borgbackup", file=sys.stderr)
         return EXIT_NO_BORG
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     try:
         with stage(keep=options.keep) as at:
             return verdict(play(at, options.seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
 import shlex
@@ -122,6 +123,14 @@ def test_the_changelog_has_an_entry_for_this_version() -> None:
     entry = re.search(rf"^## {re.escape(__version__)} \((.+)\)$", text, re.MULTILINE)
     assert entry is not None
     date.fromisoformat(entry[1])
+
+
+def test_the_picture_and_the_text_in_the_readme_are_of_one_moment() -> None:
+    drawn = (ROOT / "docs/pictures/status.txt").read_text(encoding="utf-8")
+    assert f"$ snapd-backup status\n{drawn}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    picture = html.unescape((ROOT / "docs/pictures/status.svg").read_text(encoding="utf-8"))
+    shown = re.sub(r"<[^>]+>", "", picture).replace("\xa0", " ")
+    assert not [line for line in drawn.splitlines() if line.strip() and line.split()[-1] not in shown]
 
 
 # -- commands ---------------------------------------------------------------------------------------------
