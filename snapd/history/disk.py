@@ -79,6 +79,7 @@ class Disk:
         self._waiting: deque[Write] = deque()
         self._dropped = 0
         self._behind = False  # the file may lack what the owner remembers
+        self._damage = ""  # of a file that could not be moved aside yet
         self._opened = False
         self._closed = False
         self._open_first()
@@ -168,11 +169,15 @@ class Disk:
     def _current(self) -> sqlite3.Connection:
         """Return a connection to the file that has our name now: somebody may have removed or replaced it."""
         if self._file_id is not None and _identity(self._path) != self._file_id:
-            self._drop_connection()
             self._file_id = None
+            self._damage = ""
             self._note_rebuilt("the file was removed or replaced while it was in use")
-        if self._connection is not None:
-            return self._connection
+            return self._replace()
+        return self._connection or self._reopen()
+
+    def _reopen(self) -> sqlite3.Connection:
+        if self._damage:
+            self._start_anew(self._damage)
         self._behind = True
         try:
             return self._attach()
@@ -180,6 +185,22 @@ class Disk:
             if not self._opened:
                 raise
             raise RefusedError(error.message) from error
+
+    def _replace(self) -> sqlite3.Connection:
+        """Leave a file that is gone for the one that has its name now; without one, what is gone can still be
+        read through the old connection.
+        """
+        old, self._connection = self._connection, None
+        try:
+            connection = self._reopen()
+        except RefusedError as refusal:
+            self._connection = old
+            raise RefusedError(str(refusal), reopen=True) from refusal
+        except BaseException:
+            _close(old)
+            raise
+        _close(old)
+        return connection
 
     # -- writing --------------------------------------------------------------------------------------
 
@@ -241,7 +262,9 @@ class Disk:
     def _start_anew(self, reason: str) -> None:
         """Move the damaged file aside; the next write starts an empty one. Raises `RefusedError`."""
         self.rebuilt = True
+        self._damage = reason
         moved_to = set_aside(self._path, self._clock())
+        self._damage = ""
         self._drop_connection()
         self._file_id = None
         self._note_rebuilt(reason, path=str(moved_to))
@@ -303,14 +326,17 @@ class Disk:
             raise HistoryError("the history is closed")
 
     def _drop_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        _close(self._connection)
         self._connection = None
 
     def _drop_memory(self) -> None:
-        if self._memory is not None:
-            self._memory.close()
+        _close(self._memory)
         self._memory = None
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

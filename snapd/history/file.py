@@ -226,14 +226,15 @@ def _forget_stillborn(path: Path, *, new: bool) -> None:
 
 
 def set_aside(path: Path, instant: datetime) -> Path:
-    """Rename a damaged file and its companions, all or those that are there; returns the new path.
+    """Rename a damaged file and its companions, those that are there; returns the new path.
 
     The companions keep their ending, so that SQLite's own tools can still read what is left. Raises
     `RefusedError`.
     """
     try:
         target = _free_name(path, instant)
-        path.rename(target)
+        with suppress(FileNotFoundError):
+            path.rename(target)
         for ending in _COMPANIONS:
             with suppress(FileNotFoundError):
                 _companion(path, ending).rename(_companion(target, ending))

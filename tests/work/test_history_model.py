@@ -124,5 +124,5 @@ class HistoryMachine(RuleBasedStateMachine):
 
 TestHistoryAgreesWithADictionary = HistoryMachine.TestCase
 TestHistoryAgreesWithADictionary.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
