@@ -113,62 +113,56 @@ def plan(
             "the retention policy is empty", hint='Write what to keep, such as deltas = ["1d", "7d", "30d"].'
         )
     ordered = sorted(archives, key=lambda archive: (archive.created, archive.name), reverse=True)
-    counting = [a for a in ordered if a.complete and not a.suspect and a.created <= now]
-    reasons: dict[str, list[str]] = {archive.name: [] for archive in ordered}
-    for name, reason in _reasons(counting, policy, floor):
-        reasons[name].append(reason)
-    for archive in ordered:
-        reasons[archive.name] += _own_reasons(archive, floor, now)
-        if not archive.complete and archive.created <= now:
-            reasons[archive.name] += _partial_reasons(now - archive.created, partial_after, bool(counting))
-    return tuple(Verdict(archive, tuple(reasons[archive.name])) for archive in ordered)
+    reasons: dict[str, tuple[str, ...]] = {}
+    for name, reason in _reasons(ordered, policy, floor, now, partial_after):
+        reasons[name] = (*reasons.get(name, ()), reason)
+    return tuple([Verdict(archive, reasons.get(archive.name, ())) for archive in ordered])
 
 
-def _reasons(counting: Sequence[Archive], policy: Policy, floor: Floor) -> Iterator[tuple[str, str]]:
-    """Yield (name, reason) for what policy and floor keep. `counting` is newest first."""
+def _reasons(
+    ordered: Sequence[Archive], policy: Policy, floor: Floor, now: datetime, partial_after: timedelta
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason) for all that is kept, names of the floor that are not there included."""
+    past = ordered[bisect_left(ordered, True, key=lambda archive: archive.created <= now) :]
+    counting = [archive for archive in past if archive.complete and not archive.suspect]
     if counting:
         yield counting[0].name, "newest"
+        yield from _by_policy(counting, policy)
+    yield from ((archive.name, "min_keep") for archive in counting[: max(floor.min_keep, 0)])
+    yield floor.proven, "proven"
+    yield from ((name, "pinned") for name in floor.pinned)
+    yield from ((name, "in use") for name in floor.in_use)
+    yield from ((archive.name, "future") for archive in ordered[: len(ordered) - len(past)])
+    yield from ((archive.name, "suspect") for archive in ordered if archive.suspect)
+    for archive in past:
+        if not archive.complete and now - archive.created <= partial_after:
+            yield archive.name, f"incomplete, younger than {_days(partial_after)}"
+        elif not archive.complete and not counting:
+            yield archive.name, "incomplete, nothing better yet"
+
+
+def _by_policy(counting: Sequence[Archive], policy: Policy) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason) generation by generation. Of archives of one instant the first in order stands."""
+    origin = counting[-1].created
+    first = {(archive.created - origin) // _MICROSECOND: archive.name for archive in reversed(counting)}
+    times, names = list(first), list(first.values())
     for step, reach in policy.generations():
-        for archive in _generation(counting, step, reach):
-            yield archive.name, f"delta {format_duration(step)}"
-    for archive in counting[: max(floor.min_keep, 0)]:
-        yield archive.name, "min_keep"
-
-
-def _own_reasons(archive: Archive, floor: Floor, now: datetime) -> list[str]:
-    """Reasons that an archive carries whatever the others are."""
-    named = (
-        ("proven", archive.name == floor.proven),
-        ("pinned", archive.name in floor.pinned),
-        ("in use", archive.name in floor.in_use),
-        ("future", archive.created > now),
-        ("suspect", archive.suspect),
-    )
-    return [reason for reason, holds in named if holds]
-
-
-def _partial_reasons(age: timedelta, limit: timedelta, anything_better: bool) -> list[str]:
-    if age <= limit:
-        return [f"incomplete, younger than {_days(limit)}"]
-    return [] if anything_better else ["incomplete, nothing better yet"]
+        reason = f"delta {format_duration(step)}"
+        yield from ((names[at], reason) for at in _generation(times, step, reach))
 
 
 def _days(span: timedelta) -> str:
     return f"{span.days} days" if span.days > 1 else format_duration(span)
 
 
-def _generation(counting: Sequence[Archive], step: timedelta, reach: timedelta) -> Iterator[Archive]:
-    """Walk one generation as tarsnapper does, oldest first, yielding what it keeps.
+def _generation(times: Sequence[int], step: timedelta, reach: timedelta) -> Iterator[int]:
+    """Walk one generation as tarsnapper does, oldest first, yielding the indices of what it keeps.
 
-    The pointer starts at the newest archive less `reach`. Keep the archive closest to it, a tie going to the
-    newer, and look again `step` after that one; while the same is found, move on by `step`. Here the walk
-    jumps straight to the first pointer that finds the next archive, and finds the closest by bisection.
-    Of archives of one instant only the first in order is ever found.
+    `times` are microseconds, ascending, distinct, not empty. The pointer starts at the newest less `reach`.
+    Keep what is closest to it, a tie going to the newer, and look again `step` after that; while the same is
+    found, move on by `step`. Here the walk jumps straight to the first pointer that finds the next one, and
+    finds the closest by bisection.
     """
-    if not counting:
-        return
-    origin = counting[-1].created
-    times, archives = _distinct(counting, origin)
     newest, stride = times[-1], step // _MICROSECOND
     pointer = newest - reach // _MICROSECOND
     at = -1
@@ -179,14 +173,8 @@ def _generation(counting: Sequence[Archive], step: timedelta, reach: timedelta) 
             pointer += -(-short // (2 * stride)) * stride
             continue
         at = found
-        yield archives[at]
+        yield at
         pointer = times[at] + stride
-
-
-def _distinct(counting: Sequence[Archive], origin: datetime) -> tuple[list[int], list[Archive]]:
-    """Return microseconds since `origin`, ascending and distinct, and the archive that stands for each."""
-    first = {(archive.created - origin) // _MICROSECOND: archive for archive in reversed(counting)}
-    return list(first), list(first.values())
 
 
 def _closest(times: Sequence[int], pointer: int) -> int:
