@@ -19,12 +19,13 @@ UNIT = "snapd-backup.service"
 _LIMITS = Limits(wall=10.0, grace=1.0)
 
 
-def provide(runtime: Path, environ: Mapping[str, str]) -> Path | None:
+def provide(runtime: Path, environ: Mapping[str, str], *, laid_down: Path = CREDENTIALS) -> Path | None:
     """Return a folder with the credentials of the unit; None where they are at hand, or there are none.
 
-    Only for root. The folder lies beside the runtime folder, which the service could write to.
+    Only for root. `laid_down` is where a running daemon's are. The folder lies beside the runtime folder,
+    which the service could write to.
     """
-    if environ.get("CREDENTIALS_DIRECTORY") or CREDENTIALS.exists():
+    if environ.get("CREDENTIALS_DIRECTORY") or laid_down.exists():
         return None
     sources = loaded_by(_unit_text(environ))
     if not sources:

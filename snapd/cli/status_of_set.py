@@ -62,7 +62,9 @@ def _print_complaint(kind: str, job: dict[str, Any]) -> None:
     if run is None:
         return
     fact()
-    for at, line in enumerate(run["message"].splitlines()):
-        print_sentence(f"{words.kind(kind)}, {words.outcome(run).text}: {escaped(line)}" if at == 0 else escaped(line))
+    first, *more = run["message"].splitlines()
+    print_sentence(f"{words.kind(kind)}, {words.outcome(run).text}: {escaped(first)}")
+    for line in more:
+        print_sentence(escaped(line))
     for line in (run["hint"] or "").splitlines():
         print_sentence(escaped(line), indent="  ")

@@ -118,7 +118,12 @@ def test_resume_ends_a_pause(program: Program, daemon: FakeDaemon) -> None:
     assert json.loads(program("resume", "mail", "--json").out) == {"set": "mail", "paused_until": None}
 
 
-CHANGE = {"added": ["wiki"], "removed": [], "changed": ["mail", "shop"], "problems": ["borg is not installed"]}
+CHANGE = {
+    "added": ["wiki"],
+    "removed": [],
+    "changed": ["mail", "shop"],
+    "problems": ["borg is not installed"],
+}
 
 
 def test_reload_says_what_changed_and_what_is_wrong_on_the_machine(
