@@ -136,7 +136,6 @@ def child(program: str, folder: Path, *before: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert finished.returncode == 0, finished.stderr
     facts: dict[str, object] = json.loads(finished.stdout.splitlines()[-1])
