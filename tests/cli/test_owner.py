@@ -79,7 +79,8 @@ def test_anybody_else_is_told_who_may(tmp_path: Path) -> None:
         "from snapd.cli.owner import become_owner; from snapd.config import Folders\n"
         "from snapd.errors import NoDaemonError\n"
         "state = Path(sys.argv[1]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "try: become_owner(Folders(state=state, cache=state, runtime=state), {}, NoDaemonError('m', hint='h'))\n"
+        "folders = Folders(state=state, cache=state, runtime=state)\n"
+        "try: become_owner(folders, {}, NoDaemonError('m', hint='h'))\n"
         "except NoDaemonError as error: print(error.hint)\n"
     )
     root = str(Path(__file__).parents[2])

@@ -1,0 +1,346 @@
+"""The command line with a real daemon and a real Borg store, and without any daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapd.control import ask
+from snapd.errors import NoDaemonError
+from snapd.lock import Holder, SingleLock
+from tests.cli.conftest import DEADLINE_S, Program, Ran, until
+
+if shutil.which("borg") is None and not os.environ.get("CI"):
+    pytest.skip("borg is not installed", allow_module_level=True)
+
+NOBODY = 65534
+CONFIG = """
+[store.local]
+engine = "borg"
+repository = "{folder}/store/borg"
+passphrase = {{ file = "{folder}/passphrase" }}
+
+[backup.files]
+store = "local"
+paths = ["{folder}/files"]
+
+[backup.files.expire]
+schedule = "@yearly"
+deltas = ["1d", "7d"]
+
+[backup.files.restore_test]
+schedule = "@yearly"
+[[backup.files.restore_test.check]]
+path = "{member}/a.txt"
+
+[backup.shop]
+store = "local"
+[[backup.shop.dump]]
+engine = "sqlite"
+path = "{folder}/shop.sqlite"
+"""
+
+
+class Box:
+    """A machine's worth of folders: something to save, a passphrase, a config, a place for the store."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.folder = program.folder
+        self.files = self.folder / "files"
+        self.files.mkdir()
+        (self.files / "a.txt").write_text("first")
+        (self.files / "below").mkdir()
+        (self.files / "below" / "b.txt").write_text("second")
+        (self.folder / "store").mkdir()
+        (self.folder / "state").mkdir(mode=0o700)
+        (self.folder / "cache").mkdir(mode=0o700)
+        passphrase = self.folder / "passphrase"
+        passphrase.write_text("correct horse\n")
+        passphrase.chmod(0o600)
+        with sqlite3.connect(self.folder / "shop.sqlite") as shop:
+            shop.execute("CREATE TABLE orders (id INTEGER)")
+            shop.execute("INSERT INTO orders VALUES (1)")
+        shop.close()
+        self.write_config()
+
+    @property
+    def member(self) -> str:
+        """The saved folder as an archive knows it."""
+        return str(self.files).lstrip("/")
+
+    def write_config(self, extra: str = "") -> None:
+        text = CONFIG.format(folder=self.folder, member=self.member)
+        (self.folder / "config.toml").write_text(text + extra)
+
+    def __call__(self, *arguments: str, expect: int = 0) -> Ran:
+        ran = self.program(*arguments)
+        assert ran.status == expect, ran
+        assert "Traceback" not in ran.err
+        return ran
+
+    def json(self, *arguments: str, expect: int = 0) -> Any:
+        return json.loads(self(*arguments, "--json", expect=expect).out)
+
+    @contextmanager
+    def daemon(self) -> Iterator[None]:
+        """Run the real daemon within the block."""
+        with (self.folder / "daemon.log").open("wb") as log:
+            process = subprocess.Popen(
+                self.program.argv("run"), env=self.program.environ, stdout=log, stderr=log, cwd=self.folder
+            )
+        try:
+            until(lambda: process.poll() is not None or self._answers())
+            assert process.poll() is None, (self.folder / "daemon.log").read_text()
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(DEADLINE_S) == 0, (self.folder / "daemon.log").read_text()
+
+    def _answers(self) -> bool:
+        try:
+            next(ask(self.program.runtime, {"op": "status"}))
+        except NoDaemonError:
+            return False
+        return True
+
+
+@pytest.fixture
+def box(program: Program) -> Box:
+    return Box(program)
+
+
+@pytest.fixture
+def with_store(box: Box) -> Box:
+    box("init")
+    return box
+
+
+def test_init_creates_each_store_once_and_asks_for_a_copy_of_the_key(box: Box) -> None:
+    first = box("init")
+    assert "store local: created\n" in first.out
+    assert "borg key export" in first.out
+    second = box("init", "local")
+    assert second.out == "store local: is there already\n"
+
+
+def test_init_says_how_to_make_a_folder_that_is_not_there(box: Box) -> None:
+    (box.folder / "store").rmdir()
+    ran = box("init", expect=1)
+    assert f"the folder {box.folder}/store does not exist" in ran.err
+    assert "install -d -o " in ran.err
+    assert ran.err.rstrip().endswith(f"-m 0700 {box.folder}/store/borg")
+
+
+def test_init_of_an_unknown_store_names_those_there_are(box: Box) -> None:
+    assert "there is: local" in box("init", "elsewhere", expect=2).err
+
+
+def test_without_a_daemon_the_command_does_the_work_itself(with_store: Box) -> None:
+    ran = with_store("backup", "files")
+    assert "no daemon answers; this command does the work itself\n" in ran.err
+    assert ran.out.startswith("backup of files: ok in ")
+    archives = with_store.json("archives", "files", "--refresh")["archives"]
+    assert [item["complete"] for item in archives] == [True]
+    tested = with_store("restore-test", "files")
+    assert "passed  " in tested.out
+    assert "1 to keep, 0 to delete." in with_store("expire", "files", "--plan").out
+
+
+def test_without_a_daemon_json_is_the_same_events(with_store: Box) -> None:
+    ran = with_store("backup", "shop", "--json")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[:2] == ["foreground", "queued"]
+    assert kinds[-1] == "done"
+    assert events[-1]["run"]["outcome"] == "ok"
+    assert ran.err == ""
+
+
+def test_without_a_daemon_no_wait_sees_who_holds_the_lock(with_store: Box) -> None:
+    lock = SingleLock(with_store.folder / "state")
+    since = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert lock.try_acquire(Holder(pid=os.getpid(), run_id="r1", job="expire:shop", since=since))
+    try:
+        ran = with_store("backup", "files", "--no-wait", expect=75)
+    finally:
+        lock.release()
+    assert "the lock is held by expiry of shop (run r1, process" in ran.err
+
+
+def test_without_a_daemon_nothing_can_be_left_to_it(with_store: Box) -> None:
+    assert "no daemon answers" in with_store("backup", "files", "--detach", expect=2).err
+
+
+def test_a_run_that_fails_says_why_and_exits_1(with_store: Box) -> None:
+    (with_store.folder / "shop.sqlite").unlink()
+    ran = with_store("backup", "shop", expect=1)
+    assert "backup of shop: failed in " in ran.out
+    assert "shop.sqlite" in ran.out
+
+
+def test_a_day_with_the_daemon(with_store: Box) -> None:
+    with with_store.daemon():
+        backup = with_store("backup", "files")
+        assert backup.out.startswith("backup of files: ok in ")
+        assert "foreground" not in backup.err
+        assert "passed  " in with_store("restore-test", "files").out
+        (archive,) = with_store.json("archives", "files")["archives"]
+        assert archive["proven"] is not None
+        plan = with_store("expire", "files", "--plan")
+        assert f"  {archive['name']}  " in plan.out
+        runs = with_store.json("history", "files")["runs"]
+        assert [run["kind"] for run in runs] == ["restore-test", "backup"]
+        status = with_store.json("status", "files", expect=3)
+        lights = status["sets"][0]["lights"]
+        assert {label for label, light in lights.items() if light["on"]} == {"fresh", "proven", "encrypted"}
+        assert [run["run_id"] for run in status["runs"]] == [run["run_id"] for run in runs]
+        assert "files is paused until " in with_store("pause", "files", "--for", "4h").out
+        assert "paused, " in with_store("status", expect=3).out
+        with_store("resume", "files")
+        assert "off-site    files, shop" in with_store("check", expect=3).out
+        assert "there is: files, shop" in with_store("backup", "nothing", expect=2).err
+
+
+def test_reload_takes_a_good_file_and_refuses_a_bad_one(with_store: Box) -> None:
+    with with_store.daemon():
+        with_store.write_config('[backup.more]\nstore = "local"\npaths = ["/etc/hostname"]\n')
+        assert with_store("reload").out == "reloaded: added more\n"
+        with_store.write_config("[backup.more]\nfrobnicate = 1\n")
+        refused = with_store("reload", expect=2)
+        assert "frobnicate" in refused.err
+        assert "the config in force stays as it was" in refused.err
+        assert "more" in with_store("status", expect=3).out
+
+
+def test_check_tells_the_file_from_the_machine(with_store: Box) -> None:
+    assert "machine  ok" in with_store("check", "--connect").out
+    (with_store.folder / "passphrase").chmod(0o644)
+    wrong = with_store("check", expect=2)
+    assert "machine  wrong\n  store local: " in wrong.out
+    with_store.write_config("[backup.more]\nfrobnicate = 1\nmore = 2\n")
+    bad = with_store("check", expect=2)
+    assert "frobnicate" in bad.out
+    assert "more" in bad.out
+    assert "machine" not in bad.out
+    found = with_store.json("check", expect=2)
+    assert len(found["problems"]) >= 2
+    assert found["machine"] is None
+
+
+def restored(target: Path, box: Box) -> dict[str, str]:
+    """Return what lies below a restore's target, paths below the saved folder."""
+    root = target / box.member
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_restore_without_a_daemon_brings_everything_back(with_store: Box) -> None:
+    with_store("backup", "files")
+    target = with_store.folder / "deep" / "restored"
+    ran = with_store("restore", "files", "--to", str(target))
+    assert ran.out.startswith("restored everything from archive files_")
+    assert ran.out.rstrip().endswith(f"into {target}")
+    assert restored(target, with_store) == {"a.txt": "first", "below/b.txt": "second"}
+    assert SingleLock(with_store.folder / "state").holder() is None
+
+
+def test_restore_beside_the_daemon_chooses_by_time_name_and_path(with_store: Box) -> None:
+    with with_store.daemon():
+        with_store("backup", "files")
+        between = datetime.now(UTC).isoformat()
+        (with_store.files / "a.txt").write_text("changed")
+        with_store("backup", "files")
+        newest, oldest = with_store.json("archives", "files")["archives"]
+        targets = {name: with_store.folder / name for name in ("newest", "at", "named", "part")}
+        with_store("restore", "files", "--to", str(targets["newest"]))
+        at = with_store.json("restore", "files", "--at", between, "--to", str(targets["at"]))
+        named = with_store.json(
+            "restore", "files", "--archive", newest["name"], "--to", str(targets["named"])
+        )
+        with_store("restore", "files", "--to", str(targets["part"]), str(with_store.files / "below"))
+    assert restored(targets["newest"], with_store)["a.txt"] == "changed"
+    assert at["restored"]["archive"] == oldest["name"]
+    assert restored(targets["at"], with_store)["a.txt"] == "first"
+    assert named["restored"]["archive"] == newest["name"]
+    assert restored(targets["part"], with_store) == {"below/b.txt": "second"}
+
+
+def test_restore_on_a_machine_without_any_state_works(with_store: Box) -> None:
+    with_store("backup", "files")
+    shutil.rmtree(with_store.folder / "state")
+    shutil.rmtree(with_store.folder / "cache")
+    target = with_store.folder / "restored"
+    with_store("restore", "files", "--to", str(target), "--archive", _only_name(with_store))
+    assert restored(target, with_store)["a.txt"] == "first"
+    assert not (with_store.folder / "state").exists()
+
+
+def _only_name(box: Box) -> str:
+    """Ask Borg itself for the name of the only archive."""
+    environ = {**os.environ, "BORG_PASSPHRASE": "correct horse", "BORG_BASE_DIR": str(box.folder / "own")}
+    environ["BORG_RELOCATED_REPO_ACCESS_IS_OK"] = "yes"
+    argv = ["borg", "list", "--short", str(box.folder / "store" / "borg")]
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_restore_refuses_a_folder_with_something_in_it(with_store: Box) -> None:
+    with_store("backup", "files")
+    target = with_store.folder / "full"
+    target.mkdir()
+    (target / "mine").write_text("precious")
+    ran = with_store("restore", "files", "--to", str(target), expect=2)
+    assert f"the folder {target} is not empty" in ran.err
+    with_store("restore", "files", "--to", str(target), "--overwrite")
+    assert (target / "mine").read_text() == "precious"
+    assert restored(target, with_store)["a.txt"] == "first"
+
+
+def test_restore_of_a_path_that_is_not_there_says_so(with_store: Box) -> None:
+    with_store("backup", "files")
+    ran = with_store("restore", "files", "--to", str(with_store.folder / "r"), "no/such/path", expect=1)
+    assert "no/such/path" in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_leaves_no_file_of_its_own_behind(box: Box) -> None:
+    ours = [box.folder / name for name in ("state", "cache", "store")]
+    for folder in ours:
+        os.chown(folder, NOBODY, NOBODY)
+    secret = box.folder / "passphrase"
+    os.chown(secret, NOBODY, NOBODY)
+    with _reachable(box.folder):
+        box("init")
+        (box.files / "root-only").write_text("root")
+        (box.files / "root-only").chmod(0o600)
+        box("backup", "files")
+        box("archives", "files", "--refresh")
+        box("restore-test", "files")
+        box("expire", "files")
+    strays = [path for folder in ours for path in folder.rglob("*") if path.lstat().st_uid != NOBODY]
+    assert strays == []
+    box("restore", "files", "--to", str(box.folder / "restored"))
+    assert restored(box.folder / "restored", box)["root-only"] == "root"
+
+
+@contextmanager
+def _reachable(folder: Path) -> Iterator[None]:
+    """Let others pass through the folders of the test run within the block; their names stay unknown to them."""
+    above = [path for path in (folder, *folder.parents) if path.owner() == "root" and path.parent != path]
+    modes = {path: path.stat().st_mode for path in above if not path.stat().st_mode & 0o001}
+    try:
+        for path, mode in modes.items():
+            path.chmod(mode | 0o011)
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode & 0o7777)
