@@ -52,13 +52,15 @@ def settle_slots(
     unfinished: Run | None,
     previous: Run | None,
     paused: bool,
+    awake: bool = True,
 ) -> Settled:
     """Decide what the slots that passed since the last look become.
 
-    `unfinished` is the job's due or running row, `previous` its last ended row. One slot, just now, is a due
-    row; several, or one noticed late, are a `missed` row and one catch-up run. While a row is unfinished or
-    the set is paused they are `skipped`, in one row for each stretch; a row that waits for its retry is taken
-    over instead: it ends `failed`, and the new one starts at once and keeps the count of failures.
+    `unfinished` is the job's due or running row, `previous` its last ended row, `awake` whether the daemon
+    ran all the while. One slot, just now, is a due row; several, or one noticed late, are a `missed` row and
+    one catch-up run. While a row is unfinished or the set is paused they are `skipped`, in one row for each
+    stretch; a row that waits for its retry is taken over instead: it ends `failed`, and the new one starts at
+    once and keeps the count of failures.
     """
     if paused:
         return _skip(job, passed, now, new_id, previous=previous, why="the set is paused")
@@ -71,8 +73,12 @@ def settle_slots(
         state = "ran" if unfinished.running else "was due"
         why = f"the same job {state} (run {unfinished.run_id})"
         return _skip(job, passed, now, new_id, previous=previous, why=why)
+    due = new_run(job, passed.last, Cause.SCHEDULE, new_id())
     if passed.count == 1 and now - passed.last <= PROMPT:
-        return Settled(added=(new_run(job, passed.last, Cause.SCHEDULE, new_id()),))
+        return Settled(added=(due,))
+    if awake and now - passed.first <= PROMPT:
+        hasty = replace(_stretch(job, passed, now, new_id()), outcome=Outcome.SKIPPED, slots=passed.count - 1)
+        return Settled(added=(replace(hasty, message="the next slot came at once"), due))
     missed = replace(
         _stretch(job, passed, now, new_id()),
         outcome=Outcome.MISSED,

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -41,6 +41,10 @@ PASS_S = 60.0
 
 JUMP_S = 60.0
 REFUSALS_S = 10.0
+END_S = 20.0
+"""What a stop may take beyond its limit: killing the engine, closing the history."""
+
+RESTART_S = 10.0
 LOOK_S = 600.0
 """How old the lights in the status line may be: they go off by time alone, after an hour at least."""
 
@@ -104,7 +108,8 @@ class Daemon:
         self._notifier = Notifier()
         self._started = clock()
         self._stop_asked = False
-        self._clock_down = False
+        self._alarm_down = False
+        self._alarm_tried = 0.0
         self._last_refusal = 0.0
         self._looked: object = None
         self._looked_at = 0.0
@@ -196,7 +201,7 @@ class Daemon:
         except SQLAlchemyError as error:
             self._alarm_failed(error)
             return
-        self._clock_down = False
+        self._alarm_down = False
         for job in change.moved:
             kind, backup_set = split_job_id(job)
             log.warning("job-moved", backup_set=backup_set, kind=kind)
@@ -229,7 +234,8 @@ class Daemon:
             waits.append(interval)
         slot = self._slots.next_slot()
         if slot is not None:
-            waits.append((slot + LATE - now).total_seconds())
+            patience = timedelta(0) if self._alarm_down else LATE
+            waits.append((slot + patience - now).total_seconds())
         return max(0.05, min(waits))
 
     def _open(self, mail: Mail, now: datetime) -> None:
@@ -249,7 +255,7 @@ class Daemon:
         caught = self._slots.catch_up(now)
         if caught.due:
             self.runner.notify()
-        late = not woken and caught.latest is not None and now - caught.latest >= LATE
+        late = not woken and caught.earliest is not None and now - caught.earliest >= LATE
         if late or not self._alarm.running:
             self._restart_alarm(now, "late" if late else "its thread ended")
         self.runner.enforce_limits()
@@ -261,19 +267,22 @@ class Daemon:
             log.error("watchdog-withheld")
 
     def _restart_alarm(self, now: datetime, reason: str) -> None:
+        if self._alarm_down and time.monotonic() - self._alarm_tried < RESTART_S:
+            return
+        self._alarm_tried = time.monotonic()
         try:
             self._alarm.restart(now)
         except SQLAlchemyError as error:
             self._alarm_failed(error)
             return
-        self._clock_down = False
+        self._alarm_down = False
         log.warning("scheduler-restarted", reason=reason)
 
     def _alarm_failed(self, error: SQLAlchemyError) -> None:
         """Slots go on without the alarm clock, a little late; said once."""
-        if not self._clock_down:
+        if not self._alarm_down:
             log.error("scheduler-down", reason=str(getattr(error, "orig", error)))
-        self._clock_down = True
+        self._alarm_down = True
 
     def _notice_jump(self, before: Reading, after: Reading) -> None:
         """After sleep or a clock step the alarm clock must look again; a step is remembered for expiry."""
@@ -359,6 +368,7 @@ class Daemon:
     def _end(self) -> None:
         self._notifier.stopping()
         limit = self._situation.accepted.config.daemon.stop_limit.total_seconds()
+        self._notifier.extend(limit + END_S)  # systemd enforces the watchdog during a stop, too
         log.info("daemon-stopping", running=len(self.runner.current()))
         self._history.note("stopping", self._clock().isoformat())
         self._server.stop()
@@ -380,7 +390,7 @@ def _change(before: Config, after: Config) -> dict[str, list[str]]:
 def serve(file: Path, folders: Folders) -> int:
     """Run the daemon in the foreground until it is told to stop; returns the exit status.
 
-    Raises ConfigError (exit 2) when there is no config to run on, BusyError when another daemon runs.
+    Raises ConfigError (exit 2) when there is no config to run on, RefusedError when another daemon runs.
     """
     faulthandler.enable()
     make_folders(folders)

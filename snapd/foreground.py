@@ -19,7 +19,7 @@ from snapd.state_folder import Loaded, claim, make_folders, read
 def once(file: Path, folders: Folders) -> Iterator[Operations]:
     """Without a daemon: the same operations in this process, with a live runner but no scheduler.
 
-    Raises BusyError when a daemon runs after all, and ConfigError for a bad file: the last accepted one is
+    Raises RefusedError when a daemon runs after all, and ConfigError for a bad file: the last accepted one is
     for daemons only.
     """
     make_folders(folders)

@@ -199,7 +199,7 @@ class AlarmClock:
             self._scheduler = self._started()
 
     def _started(self) -> BackgroundScheduler:
-        engine = create_engine(f"sqlite:///{self._path}", connect_args={"timeout": 1})
+        engine = create_engine(f"sqlite:///{self._path}", connect_args={"timeout": 0.2})
         event.listen(engine, "connect", _disposable)
         scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -225,10 +225,10 @@ def _disposable(connection: object, _record: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """What one pass did. `latest` is the last slot it found, None when none had passed."""
+    """What one pass did. `earliest` is the first slot it found, None when none had passed."""
 
     due: int = 0
-    latest: datetime | None = None
+    earliest: datetime | None = None
 
 
 class Slots:
@@ -248,7 +248,7 @@ class Slots:
         """
         known = self._history.watched()
         self._adopt(known, wanted, now)
-        self.catch_up(now)
+        self.catch_up(now, awake=False)
         fresh = [job for job in wanted if job not in known or not _same(known[job], wanted[job])]
         self._history.watch(Watched(job, wanted[job].expression, wanted[job].timezone, now) for job in fresh)
         gone = [job for job in known if job not in wanted]
@@ -272,17 +272,20 @@ class Slots:
             [agenda.new_run(job, now, Cause.CATCH_UP, new_run_id()) for job in jobs if job not in waiting]
         )
 
-    def catch_up(self, now: datetime) -> CaughtUp:
-        """Write the rows of every slot in (last accounted for, now]; cheap when nothing has passed."""
+    def catch_up(self, now: datetime, *, awake: bool = True) -> CaughtUp:
+        """Write the rows of every slot in (last accounted for, now]; cheap when nothing has passed.
+
+        `awake` is false at a start: the slots passed while no daemon ran.
+        """
         due = 0
-        latest: datetime | None = None
+        earliest: datetime | None = None
         for job in [job for job, slot in self._next.items() if slot <= now]:
             passed = self._schedules[job].slots(self._through[job], now)
             if passed is not None:
-                due += self._settle(job, passed, now)
-                latest = max(latest or passed.last, passed.last)
+                due += self._settle(job, passed, now, awake=awake)
+                earliest = min(earliest or passed.first, passed.first)
                 self._account(job, passed.last)
-        return CaughtUp(due, latest)
+        return CaughtUp(due, earliest)
 
     def rewind(self, now: datetime) -> tuple[str, ...]:
         """After the clock went back: account for nothing later than now. Returns the jobs concerned."""
@@ -332,7 +335,7 @@ class Slots:
         self._set_next(job)
         self._history.watch([Watched(job, schedule.expression, schedule.timezone, through)])
 
-    def _settle(self, job: str, passed: Passed, now: datetime) -> int:
+    def _settle(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> int:
         _kind, backup_set = split_job_id(job)
         paused_until = self._history.paused_until(backup_set, passed.last)
         settled = agenda.settle_slots(
@@ -343,6 +346,7 @@ class Slots:
             unfinished=next((run for run in self._history.unfinished() if run.job == job), None),
             previous=self._history.last_row(job),
             paused=paused_until is not None,
+            awake=awake,
         )
         for run in settled.updated:
             self._history.update(run)

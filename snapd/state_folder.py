@@ -11,7 +11,7 @@ import structlog
 
 from snapd import config as configs
 from snapd.config import Config, Folders
-from snapd.errors import BusyError, ConfigError, SnapdError
+from snapd.errors import ConfigError, RefusedError, SnapdError
 from snapd.local_zone import system_timezone
 from snapd.lock import Holder, SingleLock
 
@@ -76,7 +76,7 @@ def claim(folders: Folders, now: datetime) -> SingleLock:
     me = Holder(pid=os.getpid(), run_id="", job="daemon", since=now)
     if not lock.try_acquire(me):
         other = lock.holder()
-        raise BusyError(
+        raise RefusedError(
             f"a daemon runs on {folders.state} already" + (f" (process {other.pid})" if other else ""),
             hint="stop it first: systemctl stop snapd-backup",
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from sdnotify import SystemdNotifier
 
+SEND_S = 1.0  # a manager that does not read must not hold us up
 STATUS_LIMIT = 500  # characters; `systemctl status` shows one line
 
 

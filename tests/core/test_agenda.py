@@ -62,6 +62,24 @@ def test_several_slots_are_one_missed_row_and_one_catch_up_run() -> None:
     assert (caught.cause, caught.outcome, caught.slot) == (Cause.CATCH_UP, None, NOW - HOUR)
 
 
+def test_several_slots_of_a_few_seconds_were_not_missed_by_a_daemon_that_ran() -> None:
+    seconds = Passed(NOW - timedelta(seconds=2), NOW, 3)
+    skipped, due_now = settle(seconds).added
+    assert (skipped.outcome, skipped.slots) == (Outcome.SKIPPED, 2)
+    assert (due_now.cause, due_now.slot) == (Cause.SCHEDULE, NOW)
+
+
+def test_the_same_slots_were_missed_by_a_daemon_that_did_not_run() -> None:
+    seconds = Passed(NOW - timedelta(seconds=2), NOW, 3)
+    settled = agenda.settle_slots(
+        JOB, seconds, NOW, ids(), unfinished=None, previous=None, paused=False, awake=False
+    )
+    assert [(run.outcome, run.cause) for run in settled.added] == [
+        (Outcome.MISSED, Cause.SCHEDULE),
+        (None, Cause.CATCH_UP),
+    ]
+
+
 def test_one_slot_noticed_late_was_missed_too() -> None:
     settled = settle(once(NOW - HOUR))
     assert [run.outcome for run in settled.added] == [Outcome.MISSED, None]

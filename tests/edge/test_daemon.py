@@ -1,0 +1,368 @@
+"""The daemon as a process of its own, on a real Borg store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from snapd.control import ask
+from snapd.errors import NoDaemonError, RefusedError
+from snapd.lock import SingleLock
+
+DEADLINE_S = 60.0
+CONFIG = """
+[store.local]
+engine = "borg"
+repository = "{root}/borg"
+passphrase = {{ file = "{root}/passphrase" }}
+[backup.mail]
+store = "local"
+schedule = "{schedule}"
+paths = ["{root}/saved"]
+"""
+BORG = shutil.which("borg")
+WRAPPER = """#!/bin/sh
+# The real Borg, but a creation waits for as long as the file "hold" is there.
+echo "$$ $*" >> {root}/calls
+case "$*" in *create*) touch {root}/creating; while [ -e {root}/hold ]; do sleep 0.02; done;; esac
+exec {borg} "$@"
+"""
+
+T = TypeVar("T")
+
+
+def until(probe: Callable[[], T | None]) -> T:
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := probe()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+class Place:
+    """A machine's worth of folders, and the daemons that were started on them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("state", "cache", "run", "saved", "bin"):
+            (root / name).mkdir(mode=0o700)
+        (root / "saved" / "letter").write_text("dear reader")
+        (root / "passphrase").touch(0o600)
+        (root / "passphrase").write_text("a secret\n")
+        (root / "bin" / "borg").write_text(WRAPPER.format(root=root, borg=BORG))
+        (root / "bin" / "borg").chmod(0o755)
+        self.config = root / "config.toml"
+        self.write("@yearly")
+        self.daemons: list[subprocess.Popen[str]] = []
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(root / "notify"))
+        self._notify.settimeout(DEADLINE_S)
+
+    def write(self, schedule: str, more: str = "") -> None:
+        self.config.write_text(CONFIG.format(root=self.root, schedule=schedule) + more)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.root}/bin:{os.environ['PATH']}",
+            "HOME": str(self.root),
+            "STATE_DIRECTORY": str(self.root / "state"),
+            "CACHE_DIRECTORY": str(self.root / "cache"),
+            "RUNTIME_DIRECTORY": str(self.root / "run"),
+            "SNAPD_BACKUP_CONFIG": str(self.config),
+            "NOTIFY_SOCKET": str(self.root / "notify"),
+        }
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "snapd", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start a daemon and wait until it says that it is ready."""
+        log = (self.root / f"log{len(self.daemons)}").open("w")
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "snapd", "run"], env=self.environ, stderr=log, text=True
+        )
+        log.close()
+        self.daemons.append(daemon)
+        while b"READY=1" not in self._notify.recv(4096):
+            assert daemon.poll() is None
+        return daemon
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        return list(ask(self.root / "run", request))[-1]
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask(op="status")["status"]
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask(op="history")["runs"]
+        return found
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(row["outcome"], row["cause"]) for row in self.rows()]
+
+    def hold(self) -> Path:
+        """Let the next creation wait until the file that is returned is removed."""
+        (self.root / "creating").unlink(missing_ok=True)
+        (self.root / "hold").touch()
+        return self.root / "hold"
+
+    def creating(self) -> bool:
+        return (self.root / "creating").exists()
+
+    def lock_is_free(self) -> bool:
+        return SingleLock(self.root / "state").holder() is None
+
+    def end(self) -> None:
+        (self.root / "hold").unlink(missing_ok=True)
+        self._notify.close()
+        for daemon in self.daemons:
+            daemon.terminate()
+            try:
+                daemon.wait(DEADLINE_S)
+            finally:
+                daemon.send_signal(signal.SIGABRT)  # if it hung, faulthandler tells where
+                daemon.wait()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    if BORG is None:
+        if os.environ.get("CI"):
+            pytest.fail("borg is not installed, and CI must not leave these tests out")
+        pytest.skip("borg is not installed (Debian: apt-get install borgbackup)")
+    made = Place(tmp_path)
+    initialised = made.command("init")
+    assert initialised.returncode == 0, initialised.stderr
+    yield made
+    made.end()
+
+
+def test_an_idle_daemon_stops_at_once_and_in_order(place: Place) -> None:
+    daemon = place.start()
+    daemon.terminate()
+    assert daemon.wait(DEADLINE_S) == 0
+    assert not (place.root / "run" / "control").exists()
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(place: Place) -> None:
+    place.start()
+    second = place.command("run")
+    assert second.returncode == 1
+    assert "already" in second.stderr
+    assert place.status()["pid"] == place.daemons[0].pid
+
+
+def test_slots_become_archives(place: Place) -> None:
+    place.write("every 1s")
+    place.start()
+    until(lambda: len(place.ask(op="archives", set="mail")["archives"]) >= 2)
+
+
+def test_without_any_accepted_config_a_bad_file_refuses_the_start(place: Place) -> None:
+    place.config.write_text("[backup.mail]\nstore = 'nowhere'\n")
+    refused = place.command("run")
+    assert refused.returncode == 2
+    assert "nowhere" in refused.stderr
+
+
+def test_a_bad_file_at_start_runs_on_the_last_accepted_one_and_says_so(place: Place) -> None:
+    place.start().terminate()
+    place.daemons[0].wait(DEADLINE_S)
+    place.config.write_text("schedul = 1")
+    place.start()
+    assert place.status()["config"]["refused"]
+    assert [item["name"] for item in place.status()["sets"]] == ["mail"]
+    assert place.command("status").returncode == 3
+    assert (
+        "config-fallback" in (place.root / "log1").read_text()
+        or "last accepted" in (place.root / "log1").read_text()
+    )
+
+
+def test_a_reload_takes_a_good_file_and_tells_what_changed(place: Place) -> None:
+    place.start()
+    place.write(
+        "@daily",
+        CONFIG.format(root=place.root, schedule="@daily")
+        .split("[backup.mail]")[1]
+        .join(["[backup.web]", ""]),
+    )
+    told = place.ask(op="reload")
+    assert (told["added"], told["changed"]) == (["web"], ["mail"])
+    assert {item["name"] for item in place.status()["sets"]} == {"mail", "web"}
+
+
+def test_a_reload_refuses_a_bad_file_with_all_problems_and_changes_nothing(place: Place) -> None:
+    place.start()
+    place.write("@yearly", "unknown_key = 1\nexclud = []\n")
+    with pytest.raises(RefusedError) as refused:
+        place.ask(op="reload")
+    assert refused.value.exit_code == 2
+    assert "unknown_key" in refused.value.hint
+    assert "exclud" in refused.value.hint
+    assert place.status()["config"]["refused"] == []
+    command = place.command("reload")
+    assert command.returncode == 2
+    assert "unknown_key" in command.stderr
+
+
+def test_sighup_reloads_too(place: Place) -> None:
+    daemon = place.start()
+    place.write("@daily")
+    daemon.send_signal(signal.SIGHUP)
+    until(lambda: place.status()["sets"][0]["jobs"]["backup"]["schedule"] == "@daily")
+
+
+def test_a_stop_during_a_backup_interrupts_it_and_the_next_start_makes_it(place: Place) -> None:
+    hold = place.hold()
+    daemon = place.start()
+    place.ask(op="run", kind="backup", set="mail", follow=False)
+    until(place.creating)
+    daemon.terminate()
+    assert daemon.wait(DEADLINE_S) == 0
+    hold.unlink()
+    place.start()
+    until(lambda: ("ok", "interrupted") in place.outcomes())
+    assert ("interrupted", "manual") in place.outcomes()
+
+
+def test_two_engines_never_run_at_once_after_the_daemon_was_killed(place: Place) -> None:
+    hold = place.hold()
+    daemon = place.start()
+    place.ask(op="run", kind="backup", set="mail", follow=False)
+    until(place.creating)
+    orphan = int((place.root / "calls").read_text().splitlines()[-1].split()[0])
+    daemon.kill()
+    daemon.wait(DEADLINE_S)
+    assert _works(orphan), "the engine outlives a killed daemon"
+    (place.root / "creating").unlink()
+    place.start()
+    assert place.status()["lock"]["job"] == "backup:mail"
+    assert ("interrupted", "manual") in place.outcomes()
+    assert not place.creating(), "the lock lives as long as the engine of the killed daemon"
+    hold.unlink()
+    until(lambda: ("ok", "interrupted") in place.outcomes())
+    assert not _works(orphan)
+
+
+def _works(pid: int) -> bool:
+    """Tell whether a process is there and not merely waiting to be reaped."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_run_that_kills_the_daemon_twice_is_given_up_until_its_next_slot(place: Place) -> None:
+    for _ in range(2):
+        place.hold()
+        daemon = place.start()
+        if not place.status()["running"]:
+            with contextlib.suppress(RefusedError):
+                place.ask(op="run", kind="backup", set="mail", follow=False)
+        until(place.creating)
+        daemon.kill()
+        daemon.wait(DEADLINE_S)
+        (place.root / "hold").unlink()
+        until(place.lock_is_free)  # the engine that the daemon left behind has ended
+    place.start()
+    (last, *_others) = place.rows()
+    assert (last["outcome"], last["error_code"]) == ("failed", "crash-loop")
+    assert place.status()["sets"][0]["jobs"]["backup"]["unfinished"] is None
+
+
+def test_a_damaged_history_is_set_aside_and_every_backup_is_made(place: Place) -> None:
+    place.start().terminate()
+    place.daemons[0].wait(DEADLINE_S)
+    (place.root / "state" / "history.sqlite").write_bytes(b"rubbish" * 1000)
+    place.start()
+    until(lambda: ("ok", "catch-up") in place.outcomes())
+    assert list((place.root / "state").glob("history.sqlite.damaged-*"))
+    assert place.status()["history"]["rebuilt"]
+
+
+def test_a_history_of_a_newer_program_refuses_the_start_and_stays_untouched(place: Place) -> None:
+    place.start().terminate()
+    place.daemons[0].wait(DEADLINE_S)
+    path = place.root / "state" / "history.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as history:
+        history.execute("PRAGMA user_version = 999")
+    before = path.read_bytes()
+    refused = place.command("run")
+    assert refused.returncode == 2
+    assert "newer" in refused.stderr
+    assert path.read_bytes() == before
+
+
+def test_slots_follow_while_somebody_holds_the_job_store(place: Place) -> None:
+    place.write("every 1s")
+    place.start()
+    holder = sqlite3.connect(place.root / "state" / "jobs.sqlite", isolation_level=None)
+    until(lambda: _locked(holder))
+    count = len(place.rows())
+    until(lambda: sum(outcome == "ok" for outcome, _cause in place.outcomes()) >= count + 2)
+    holder.execute("ROLLBACK")
+    holder.close()
+    until(lambda: "scheduler" in (place.root / "log0").read_text())
+
+
+def _locked(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def test_a_missing_key_stops_its_store_with_an_alarm_and_nothing_else(place: Place) -> None:
+    (place.root / "passphrase").unlink()
+    place.start()
+    assert any("passphrase" in item["message"] for item in place.status()["problems"])
+    done = place.ask(op="run", kind="backup", set="mail", follow=True)["run"]
+    assert done["outcome"] == "failed"
+    assert place.command("check").returncode == 2
+
+
+def test_without_a_daemon_the_command_runs_the_backup_itself(place: Place) -> None:
+    ran = place.command("backup", "mail", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1])
+    with pytest.raises(NoDaemonError):
+        place.status()
+    place.start()
+    assert ("ok", "manual") in place.outcomes()
+
+
+def test_the_passphrase_is_in_no_command_line_and_in_no_log(place: Place) -> None:
+    hold = place.hold()
+    place.start()
+    place.ask(op="run", kind="backup", set="mail", follow=False)
+    until(place.creating)
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            assert b"a secret" not in command.read_bytes()
+    hold.unlink()
+    until(place.outcomes)
+    assert "a secret" not in (place.root / "log0").read_text()
+    assert "a secret" not in (place.root / "calls").read_text()
