@@ -41,8 +41,8 @@ def become_owner(folders: Folders, environ: Mapping[str, str], missing: NoDaemon
         return
     if os.geteuid() != 0:
         raise _not_allowed(folders.state, owner, missing)
-    for folder in (folders.state, folders.cache):
-        _make(folder, owner)
+    for folder, mode in ((folders.state, 0o700), (folders.cache, 0o700), (folders.runtime, 0o750)):
+        _make(folder, mode, owner)
     given = credentials.provide(folders.runtime, environ)
     _exec(command(owner, sys.orig_argv[1:]), environment(owner, folders, environ, given))
 
@@ -97,11 +97,11 @@ def _exec(argv: list[str], environ: Mapping[str, str]) -> None:
         ) from error
 
 
-def _make(folder: Path, owner: Owner) -> None:
+def _make(folder: Path, mode: int, owner: Owner) -> None:
     """Make a folder of the service as systemd would."""
     if folder.exists():
         return
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=mode, parents=True)
     os.chown(folder, owner.uid, owner.gid)
 
 
