@@ -19,6 +19,8 @@ from snapd.control import ask
 from snapd.errors import NoDaemonError
 from snapd.lock import Holder, SingleLock
 from tests.cli.conftest import DEADLINE_S, Program, Ran, until
+from tests.cli.test_look import ARCHIVES
+from tests.cli.test_status import DETAILS
 
 if shutil.which("borg") is None and not os.environ.get("CI"):
     pytest.skip("borg is not installed", allow_module_level=True)
@@ -197,11 +199,13 @@ def test_a_day_with_the_daemon(with_store: Box) -> None:
         assert "passed  " in with_store("restore-test", "files").out
         (archive,) = with_store.json("archives", "files")["archives"]
         assert archive["proven"] is not None
+        assert archive.keys() == ARCHIVES[0].keys()
         plan = with_store("expire", "files", "--plan")
         assert f"  {archive['name']}  " in plan.out
         runs = with_store.json("history", "files")["runs"]
         assert [run["kind"] for run in runs] == ["restore-test", "backup"]
         status = with_store.json("status", "files", expect=3)
+        _same_shape(status, {**DETAILS, "runs": []})
         lights = status["sets"][0]["lights"]
         assert {label for label, light in lights.items() if light["on"]} == {"fresh", "proven", "encrypted"}
         assert [run["run_id"] for run in status["runs"]] == [run["run_id"] for run in runs]
@@ -210,6 +214,20 @@ def test_a_day_with_the_daemon(with_store: Box) -> None:
         with_store("resume", "files")
         assert "off-site    files, shop" in with_store("check", expect=3).out
         assert "there is: files, shop" in with_store("backup", "nothing", expect=2).err
+
+
+def _same_shape(real: dict[str, Any], canned: dict[str, Any]) -> None:
+    """What the other tests pretend that a daemon says has the keys of what this one says."""
+    assert real.keys() == canned.keys()
+    assert real["config"].keys() == canned["config"].keys()
+    assert real["history"].keys() == canned["history"].keys()
+    (real_set,), (canned_set,) = real["sets"], canned["sets"]
+    assert real_set.keys() == canned_set.keys()
+    assert list(real_set["lights"]) == list(canned_set["lights"])
+    assert real_set["newest"].keys() == canned_set["newest"].keys()
+    real_job, canned_job = real_set["jobs"]["backup"], canned_set["jobs"]["backup"]
+    assert real_job.keys() == canned_job.keys()
+    assert real_job["last"].keys() == canned_job["last"].keys()
 
 
 def test_reload_takes_a_good_file_and_refuses_a_bad_one(with_store: Box) -> None:
@@ -334,7 +352,7 @@ def test_root_leaves_no_file_of_its_own_behind(box: Box) -> None:
 
 @contextmanager
 def _reachable(folder: Path) -> Iterator[None]:
-    """Let others pass through the folders of the test run within the block; their names stay unknown to them."""
+    """Let others pass through the folders of the test run within the block, and see nothing on the way."""
     above = [path for path in (folder, *folder.parents) if path.owner() == "root" and path.parent != path]
     modes = {path: path.stat().st_mode for path in above if not path.stat().st_mode & 0o001}
     try:

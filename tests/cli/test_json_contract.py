@@ -1,0 +1,42 @@
+"""docs/json.md names what programs get, and the canned answers of these tests look like real ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapd.cli.program import COMMANDS
+from tests.cli import canned
+from tests.cli.test_look import ARCHIVES
+from tests.cli.test_status import DETAILS
+
+CONTRACT = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+WORDS = set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", CONTRACT))
+SILENT = {"run", "init", "completion"}
+
+
+def keys_of(value: Any) -> set[str]:
+    """Return every key at every depth of a JSON value."""
+    if isinstance(value, dict):
+        return set(value).union(*(keys_of(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(keys_of(item) for item in value))
+    return set()
+
+
+@pytest.mark.parametrize("value", [canned.run(), DETAILS, ARCHIVES], ids=["run", "status", "archives"])
+def test_every_key_is_documented(value: Any) -> None:
+    assert keys_of(value) - WORDS - {"mail", "shop"} == set()
+
+
+def test_every_command_that_prints_facts_is_documented() -> None:
+    told = " ".join(WORDS)
+    assert [name for name in COMMANDS if name not in SILENT and name not in told] == []
+
+
+def test_links_inside_the_page_lead_somewhere() -> None:
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", CONTRACT, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", CONTRACT)) <= titles
