@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from snapd import __version__
-from snapd.cli.program import NAME, program
+from snapd.cli import NAME
+from snapd.cli.program import program
 from snapd.config import parse
 from snapd.events import EVENTS, FIELDS
 from snapd.model import Kind, Outcome
