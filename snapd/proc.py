@@ -44,7 +44,8 @@ class Limits:
     """Time limits in seconds; None is no limit.
 
     `stall`: no output, processor time or I/O of the whole process group for that long. `wall`: since the
-    start. `grace`: how long a child may take after its gentle signal before its group is killed.
+    start. `grace`: how long a child may take after its gentle signal before its group is killed;
+    the signal is sent again at half of it.
     """
 
     wall: float | None = 86400.0
@@ -238,6 +239,7 @@ class _Watch:
         self._child = -1  # its pidfd
         self._ended: Ended = ""
         self._over = False
+        self._urge_at: float | None = None
         self._kill_at: float | None = None
         self.killed_at: float | None = None
         self._error: Exception | None = None
@@ -342,7 +344,7 @@ class _Watch:
     def _patience(self) -> float | None:
         """Seconds until something must be judged; None when only the child can bring news."""
         if self._kill_at is not None:
-            return max(0.0, self._kill_at - time.monotonic())
+            return max(0.0, (self._urge_at or self._kill_at) - time.monotonic())
         if self._ended or self._error is not None:
             return None
         limits = self._command.limits
@@ -355,6 +357,9 @@ class _Watch:
         if self._over:
             return
         if self._kill_at is not None:
+            if self._urge_at is not None and now >= self._urge_at:
+                self._urge_at = None
+                self._signal_gently()
             if now >= self._kill_at:
                 self._kill_at, self.killed_at = None, now
                 _kill_group(self._process)
@@ -374,9 +379,14 @@ class _Watch:
     def _end_gently(self) -> None:
         """Signal the child itself, which knows how to end its own children."""
         if self._kill_at is None and not self._over:
-            self._kill_at = time.monotonic() + self._command.limits.grace
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                signal.pidfd_send_signal(self._child, self._command.gentle)
+            now, grace = time.monotonic(), self._command.limits.grace
+            # Again at half time: after the first SIGINT Borg still reads a file of any size to its end.
+            self._urge_at, self._kill_at = now + grace / 2, now + grace
+            self._signal_gently()
+
+    def _signal_gently(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(self._child, self._command.gentle)
 
     # -- the end --------------------------------------------------------------------------------------
 

@@ -146,12 +146,12 @@ class Product:
         rows = self.ask("history", name)["runs"]
         return [row for row in reversed(rows) if row["kind"] == kind]
 
-    def ended(self, name: str, kind: str = "backup", *, outcome: str = "ok") -> dict[str, Any]:
+    def ended(self, name: str, kind: str = "backup", *, outcome: tuple[str, ...] = ("ok",)) -> dict[str, Any]:
         """Wait for the first row of this kind that ended so."""
         found = wait_for(
-            lambda: [row for row in self.rows(name, kind) if row["outcome"] == outcome],
+            lambda: [row for row in self.rows(name, kind) if row["outcome"] in outcome],
             seconds=60,
-            what=f"{kind} of {name} to end {outcome}",
+            what=f"{kind} of {name} to end {' or '.join(outcome)}",
         )
         return found[0]
 
