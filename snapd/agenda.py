@@ -214,6 +214,6 @@ def recover(run: Run, now: datetime, new_id: NewId, *, clean_stop: bool) -> Sett
     return Settled(updated=(cut,), added=(_another(cut, Cause.INTERRUPTED, new_id()),))
 
 
-def remove(run: Run, now: datetime) -> Run:
-    """Return the row of a job that is no longer in the config."""
-    return replace(run, ended=now, outcome=Outcome.SKIPPED, message="the job was removed from the config")
+def skipped(run: Run, now: datetime, why: str) -> Run:
+    """Return a waiting row as it ends when nobody wants it any more."""
+    return replace(run, ended=now, outcome=Outcome.SKIPPED, message=why, not_before=None)

@@ -21,13 +21,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from snapd import jobs
+from snapd.clocks import Reading, read_clocks
 from snapd.config import Config, Folders
 from snapd.control import Peer, Server
 from snapd.cron import Schedule
 from snapd.errors import ConfigError, SnapdError
 from snapd.followers import Event
 from snapd.history import History
-from snapd.model import Problem, split_job_id
+from snapd.model import Kind, Problem, job_id, split_job_id
 from snapd.operations import InUse, Operations, Situation, describe, reload_refused
 from snapd.runner import Runner, wall_clock
 from snapd.schedule import LATE, AlarmClock, Slots, Trigger
@@ -65,27 +66,6 @@ class Mail:
 
     what: str
     reply: queue.SimpleQueue[Event | SnapdError] = field(default_factory=queue.SimpleQueue)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The wall clock beside two that nobody can set: seconds since boot, with and without sleep."""
-
-    wall: datetime
-    boot_s: float
-    awake_s: float
-
-    def stepped_since(self, before: Reading) -> float:
-        """Seconds by which somebody moved the wall clock."""
-        return (self.wall - before.wall).total_seconds() - (self.boot_s - before.boot_s)
-
-    def slept_since(self, before: Reading) -> float:
-        """Seconds of suspension."""
-        return (self.boot_s - before.boot_s) - (self.awake_s - before.awake_s)
-
-
-def _reading(wall: datetime) -> Reading:
-    return Reading(wall, time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())
 
 
 class Daemon:
@@ -156,6 +136,9 @@ class Daemon:
         now = self._clock()
         self._recover(now)
         self._take(now)
+        if self._history.rebuilt:
+            config = self._situation.accepted.config
+            self._slots.make_due([job_id(Kind.BACKUP, name) for name in config.backup], now)
         self._server.start()
         self.runner.start()
         self._notifier.ready()
@@ -191,8 +174,6 @@ class Daemon:
         wanted = schedules(config)
         self._slots.set_jobs(wanted, now)
         self._slots.end_removed(config.jobs(), now)
-        if self._history.rebuilt:
-            self._slots.make_due([job for job in wanted if job.startswith("backup:")], now)
         self._set_alarm(now)
 
     def _set_alarm(self, now: datetime) -> None:
@@ -209,11 +190,11 @@ class Daemon:
     # -- the loop -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        before = _reading(self._clock())
+        before = read_clocks(self._clock())
         while not self._stop_asked:
             mail = self._next_mail()
             now = self._clock()
-            after = _reading(now)
+            after = read_clocks(now)
             self._notice_jump(before, after)
             before = after
             if mail is not None:
@@ -324,7 +305,8 @@ class Daemon:
             change = _change(before, accepted.config)
             log.info("config-accepted", file=str(self._file), **change)
             self._tell_problems(self._situation.problems)
-            return {**change, "problems": [item.message for item in self._situation.problems]}
+            problems = [item.message for item in self._situation.problems]
+            return {"event": "done", **change, "problems": problems, "notes": _notes(accepted.config)}
         finally:
             self._notifier.ready()
 
@@ -385,6 +367,13 @@ def _change(before: Config, after: Config) -> dict[str, list[str]]:
         "removed": [name for name in old if name not in new],
         "changed": [name for name in new if name in old and new[name] != old[name]],
     }
+
+
+def _notes(config: Config) -> list[str]:
+    """What a reload cannot do: systemd hands credentials out at the start only."""
+    if any(store.passphrase.credential for store in config.store.values()):
+        return ["credentials are read at start: one that was changed needs `systemctl restart snapd-backup`"]
+    return []
 
 
 def serve(file: Path, folders: Folders) -> int:

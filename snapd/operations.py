@@ -166,7 +166,9 @@ class Operations:
             "lock": self._holder(),
             "next": {"job": coming[0][1], "slot": coming[0][0].isoformat()} if coming else None,
             "history": {"unwritten": self._history.unwritten, "rebuilt": self._history.noted("rebuilt")},
-            "problems": [problem_json(item) for item in situation.problems],
+            "problems": [
+                problem_json(item) for item in machine.problems(situation.accepted.config, self._folders)
+            ],
             "sets": [
                 self._set_status(name, situation, {job: at for at, job in coming}, now) for name in names
             ],
@@ -313,6 +315,7 @@ class Operations:
         except (ValueError, OverflowError) as error:
             raise UsageError(str(error)) from error
         self._history.pause(name, until)
+        self._runner.withdraw(name)
         return {"set": name, "paused_until": until.isoformat()}
 
     def resume(self, name: str) -> dict[str, Any]:

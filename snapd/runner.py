@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from snapd import agenda, engines, jobs, reports
 from snapd.config import Folders
 from snapd.errors import BusyError, DefectError, InterruptedRunError, SnapdError, TimeLimitError
 from snapd.followers import Event, Followers
-from snapd.history import History, Run
+from snapd.history import History, Run, SecondRowError
 from snapd.jobs.base import Work
 from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Kind, Result
@@ -122,19 +122,34 @@ class Runner:
     def ask(self, job: str, now: datetime) -> Run:
         """Make a run of a job due now, or return the one that is due or running already."""
         with self._changed:
-            for run in self._history.unfinished():
-                if run.job == job:
-                    if not run.running and run.not_before is not None:
-                        run = replace(run, not_before=None)  # noqa: PLW2901
-                        self._history.update(run)
-                    break
-            else:
-                run = agenda.new_run(job, now, Cause.MANUAL, new_run_id())
-                self._history.add([run])
             if self._asked is not None:
-                self._asked.add(run.job)
+                self._asked.add(job)
+            run = self._joined(job)
+            if run is None:
+                run = agenda.new_run(job, now, Cause.MANUAL, new_run_id())
+                try:
+                    self._history.add([run])
+                except SecondRowError:  # a slot came between our look and our row
+                    run = self._joined(job) or run
         self.notify()
         return run
+
+    def _joined(self, job: str) -> Run | None:
+        """Return the unfinished row of a job; one that waits for its retry need not wait any longer."""
+        for run in self._history.unfinished():
+            if run.job == job:
+                hurried = replace(run, not_before=None)
+                if hurried != run:
+                    self._history.update(hurried)
+                return hurried
+        return None
+
+    def withdraw(self, backup_set: str) -> None:
+        """End the waiting rows of a set that is paused now; a run in progress goes on."""
+        with self._changed:
+            for run in self._history.unfinished():
+                if run.backup_set == backup_set and not run.running:
+                    self._history.update(agenda.skipped(run, self.clock(), "the set is paused"))
 
     def enforce_limits(self) -> None:
         """End a run that passed the run limit; a creation is limited by stall alone."""
@@ -322,7 +337,8 @@ class Runner:
     def _write(self, settled: agenda.Settled) -> None:
         for run in settled.updated:
             self._history.update(run)
-        self._history.add(settled.added)
+        with suppress(SecondRowError):  # the next slot, or an operator, was faster: that row follows
+            self._history.add(settled.added)
         for run in settled.updated:
             if run.error_code == "crash-loop":
                 reports.crash_loop(run)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from snapd import agenda
 from snapd.cron import Passed, Schedule
-from snapd.history import History, Run, Watched
+from snapd.history import History, Run, SecondRowError, Watched
 from snapd.model import Cause, Outcome, split_job_id
 from snapd.runner import new_run_id
 
@@ -263,7 +263,7 @@ class Slots:
         keep = frozenset(jobs)
         for run in self._history.unfinished():
             if run.job not in keep and not run.running:
-                self._history.update(agenda.remove(run, now))
+                self._history.update(agenda.skipped(run, now, "the job was removed from the config"))
 
     def make_due(self, jobs: Iterable[str], now: datetime) -> None:
         """Make a catch-up run due for each job that has none waiting: what was accounted for is lost."""
@@ -336,8 +336,13 @@ class Slots:
         self._history.watch([Watched(job, schedule.expression, schedule.timezone, through)])
 
     def _settle(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> int:
+        try:
+            return self._write(job, passed, now, awake=awake)
+        except SecondRowError:  # an operator asked for the job between our look and our row: look again
+            return self._write(job, passed, now, awake=awake)
+
+    def _write(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> int:
         _kind, backup_set = split_job_id(job)
-        paused_until = self._history.paused_until(backup_set, passed.last)
         settled = agenda.settle_slots(
             job,
             passed,
@@ -345,7 +350,7 @@ class Slots:
             new_run_id,
             unfinished=next((run for run in self._history.unfinished() if run.job == job), None),
             previous=self._history.last_row(job),
-            paused=paused_until is not None,
+            paused=self._history.paused_until(backup_set, passed.last) is not None,
             awake=awake,
         )
         for run in settled.updated:

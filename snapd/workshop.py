@@ -74,7 +74,7 @@ class Workshop:
             progress=progress,
             attempt=run.attempts,
             due_slot=due_slot(backup_set, config.daemon.timezone, self._clock()),
-            in_use=self._in_use(),
+            in_use=self._in_use,
         )
 
     def _engine(

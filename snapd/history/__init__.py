@@ -15,11 +15,11 @@ from pathlib import Path
 from snapd.history.approvals import ApprovalFacts
 from snapd.history.archives import ArchiveFacts
 from snapd.history.disk import Disk
-from snapd.history.facts import KnownArchive, Proof, Run, Watched
+from snapd.history.facts import KnownArchive, Proof, Run, SecondRowError, Watched
 from snapd.history.rows import Statement, to_text
 from snapd.history.runs import RunFacts
 
-__all__ = ["History", "KnownArchive", "Proof", "Run", "Watched"]
+__all__ = ["History", "KnownArchive", "Proof", "Run", "SecondRowError", "Watched"]
 
 _KEPT = timedelta(days=400)
 _IS_OLD = """

@@ -8,6 +8,10 @@ from datetime import datetime
 from snapd.model import Archive, Cause, Kind, Outcome
 
 
+class SecondRowError(ValueError):
+    """A job has an unfinished row already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One row: a run that is due, running or ended, or slots that no run was made for.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from snapd.history.disk import Disk
-from snapd.history.facts import Run, Watched
+from snapd.history.facts import Run, SecondRowError, Watched
 from snapd.history.rows import Statement, as_stored, put_run, put_watched, run_of, to_text, watched_of
 from snapd.model import Cause, Kind, Outcome, job_id
 
@@ -96,7 +96,7 @@ class RunFacts:
     # -- rows -----------------------------------------------------------------------------------------
 
     def add(self, runs: Sequence[Run]) -> None:
-        """Insert rows (one transaction). A due row for a job that has an unfinished one raises ValueError;
+        """Insert rows (one transaction). Raises SecondRowError for a due row beside an unfinished one of its job;
         one whose job and slot are there already (missed and skipped rows apart) is left out silently, unless
         its cause says that it follows an interrupted run: such a one is for the same slot.
         """
@@ -110,7 +110,7 @@ class RunFacts:
     def update(self, run: Run) -> None:
         """Replace the row with the same `run_id`; one that damage has taken from the file is there again.
 
-        Raises ValueError for an unfinished row beside another unfinished one of the same job.
+        Raises SecondRowError for an unfinished row beside another unfinished one of the same job.
         """
         with self._disk.lock:
             self._refuse_second(run, self._unfinished.values())
@@ -190,7 +190,7 @@ class RunFacts:
             return
         for other in others:
             if other.outcome is None and other.job == run.job and other.run_id != run.run_id:
-                raise ValueError(f"{run.job} has an unfinished row already: {other.run_id}")
+                raise SecondRowError(f"{run.job} has an unfinished row already: {other.run_id}")
 
     def _remember(self, run: Run) -> None:
         if run.outcome is None:

@@ -7,7 +7,7 @@ from snapd.jobs.base import Job
 from snapd.jobs.scratch import clean_leftovers
 from snapd.model import Kind
 
-__all__ = ["clean_leftovers", "job_of"]
+__all__ = ["backup", "clean_leftovers", "expire", "job_of", "restore_test"]
 
 
 def job_of(kind: Kind) -> Job:

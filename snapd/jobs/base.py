@@ -35,7 +35,7 @@ class Work:
 
     `now` reads the wall clock (aware, UTC). `config_text` is the accepted file, for the copy in the archive.
     `due_slot` is the latest backup slot of the set that is older than the grace of its fresh light, or None.
-    `in_use` are names of archives that somebody read when the job started.
+    `in_use` gives the names of archives that somebody reads now.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class Work:
     progress: Callable[[Progress], None]
     attempt: int = 1
     due_slot: datetime | None = None
-    in_use: frozenset[str] = frozenset()
+    in_use: Callable[[], frozenset[str]] = frozenset
 
 
 Job = Callable[[Work], Result]

@@ -141,7 +141,7 @@ def _floor(work: Work, archives: Sequence[Archive], now: datetime) -> Floor:
     proofs = {proof.archive for proof in work.history.proofs(work.backup_set.name)}
     proven = [archive for archive in archives if archive.name in proofs and archive.created <= now]
     newest = max(proven, key=lambda archive: (archive.created, archive.name), default=None)
-    return Floor(min_keep=_section(work).min_keep, proven=newest.name if newest else "", in_use=work.in_use)
+    return Floor(min_keep=_section(work).min_keep, proven=newest.name if newest else "", in_use=work.in_use())
 
 
 def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: datetime) -> Circumstances:
@@ -193,7 +193,7 @@ def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
     """
     deleted = 0
     names, size = decision.deletable, work.engine.properties.largest_delete_batch
-    while names:
+    while names := tuple(name for name in names if name not in work.in_use()):
         _note_reclaim(work, due=True)
         deleted += _delete_batch(work, names[:size])
         names = names[size:]

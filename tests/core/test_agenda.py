@@ -249,8 +249,14 @@ def test_at_most_one_unfinished_row_is_left_whatever_passed(
     assert len({run.run_id for run in settled.added}) == len(settled.added)
 
 
-def test_a_removed_job_ends_skipped() -> None:
-    assert agenda.remove(due(), NOW).outcome is Outcome.SKIPPED
+def test_a_row_that_nobody_wants_any_more_ends_skipped_and_says_why() -> None:
+    ended = agenda.skipped(replace(due(), not_before=NOW + HOUR), NOW, "the set is paused")
+    assert (ended.outcome, ended.message, ended.ended, ended.not_before) == (
+        Outcome.SKIPPED,
+        "the set is paused",
+        NOW,
+        None,
+    )
 
 
 def test_kinds_that_were_not_asked_for_stay() -> None:

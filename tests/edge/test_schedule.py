@@ -127,6 +127,7 @@ def test_a_row_that_nobody_can_read_is_replaced(tmp_path: Path, alarm: AlarmCloc
     assert alarm.set({"backup:a": trigger("@yearly")}, datetime.now(UTC)).added == ("backup:a",)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # its thread dies of it
 def test_a_locked_job_store_is_an_error_that_passes(tmp_path: Path, alarm: AlarmClock) -> None:
     alarm.set({"backup:a": trigger()}, datetime.now(UTC))
     holder = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)

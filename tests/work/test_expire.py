@@ -157,7 +157,7 @@ def test_the_newest_proven_archive_and_those_in_use_stay(scene: World) -> None:
     for days in (18, 12, 15):
         scene.history.record_proof(Proof("shop", name_of(days), TODAY, seconds=1))
     scene.history.record_proof(Proof("shop", "shop_20200101-000000", TODAY, seconds=1))  # gone long since
-    work = replace(work_of(scene), in_use=frozenset({name_of(19)}))
+    work = replace(work_of(scene), in_use=lambda: frozenset({name_of(19)}))
     expire.run(work)
     assert set(scene.engine.names()) - {name_of(days) for days in range(KEPT)} == {name_of(12), name_of(19)}
 

@@ -47,7 +47,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def other_process(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], bool]]:
-    """Yield a process that tried to take the lock, and whether it got it; if asked, its child writes its pid."""
+    """Yield a process that tried to take the lock, and whether it got it; its child may write its pid."""
     with subprocess.Popen(
         [sys.executable, "-c", OTHER, str(folder), *more],
         stdin=subprocess.PIPE,

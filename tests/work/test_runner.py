@@ -300,3 +300,41 @@ def test_a_follower_that_does_not_read_costs_a_bounded_memory(scene: Scene) -> N
     scene.runner.followers.tell("run", {"event": "after"})
     while not events.empty():
         assert events.get_nowait()["event"] == "progress"
+
+
+# -- races ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_cut_off_does_not_wait_beside_the_one_that_follows_it_already(scene: Scene) -> None:
+    """The next slot may be written between the end of a row and the row that would follow it."""
+    inside = threading.Event()
+
+    def wait_for_the_stop(_name: str) -> None:
+        inside.set()
+        until(lambda: scene.engine.interrupt is not None and scene.engine.interrupt.requested)
+
+    scene.engine.during["create"] = wait_for_the_stop
+    scene.runner.start()
+    scene.ask("backup:mail")
+    assert inside.wait(DEADLINE_S)
+    update = scene.history.update
+
+    def slip_in(run: Run) -> None:
+        update(run)
+        if run.outcome is Outcome.INTERRUPTED:
+            scene.history.add(
+                [replace(run, run_id="faster", outcome=None, started=None, slot=START + MINUTE)]
+            )
+
+    scene.history.update = slip_in  # type: ignore[method-assign]
+    assert scene.runner.stop(DEADLINE_S)
+    assert [run.run_id for run in scene.history.unfinished()] == ["faster"]
+
+
+def test_a_paused_set_takes_its_waiting_rows_back(scene: Scene) -> None:
+    mail, web = scene.ask("backup:mail"), scene.ask("backup:web")
+    scene.runner.withdraw("mail")
+    assert [run.run_id for run in scene.history.unfinished()] == [web.run_id]
+    ended = scene.history.run(mail.run_id)
+    assert ended is not None
+    assert (ended.outcome, ended.message) == (Outcome.SKIPPED, "the set is paused")
