@@ -195,7 +195,7 @@ def test_what_a_client_holds_is_let_go_when_it_is_gone(folder: Path, answering: 
     events = ask(folder, {"op": "hold"})
     assert next(events)["event"] == "held"
     assert not answering.closed.is_set()
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert answering.closed.wait(DEADLINE_S)
 
 
