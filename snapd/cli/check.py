@@ -61,6 +61,8 @@ def _look(invocation: Invocation, *, connect: bool) -> Found:
 
 
 def _machine(config: Config, folders: Folders, invocation: Invocation, *, connect: bool) -> list[Found]:
+    if connect:
+        aside("asking the stores")
     if os.geteuid() == 0:
         credentials.provide_here(folders.runtime, invocation.environ)
     return [problem_json(item) for item in machine.problems(config, folders, connect=connect)]

@@ -157,6 +157,7 @@ def _choose_with_daemon(task: Task) -> Choice:
     try:
         return _choose(task, client.answer(task.invocation, request)["archives"])
     except UsageError:
+        aside("not among the archives last listed: the daemon lists the store again")
         request["refresh"] = True
         return _choose(task, client.answer(task.invocation, request)["archives"])
 

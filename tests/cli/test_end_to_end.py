@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from snapd.control import ask
 from snapd.errors import NoDaemonError
 from snapd.lock import Holder, SingleLock
+from tests.cli.canned import NOW, FakeDaemon, backup_set, done, status
 from tests.cli.conftest import DEADLINE_S, Program, Ran, until
 from tests.cli.test_look import ARCHIVES
 from tests.cli.test_status import DETAILS
@@ -170,14 +172,55 @@ def test_without_a_daemon_json_is_the_same_events(with_store: Box) -> None:
 
 
 def test_without_a_daemon_no_wait_sees_who_holds_the_lock(with_store: Box) -> None:
-    lock = SingleLock(with_store.folder / "state")
+    with _locked(with_store):
+        ran = with_store("backup", "files", "--no-wait", expect=75)
+    assert "the lock is held by expiry of shop (run r1, process" in ran.err
+
+
+@contextmanager
+def _locked(box: Box) -> Iterator[None]:
+    """Hold the single lock within the block, as another process would."""
+    lock = SingleLock(box.folder / "state")
     since = datetime(2026, 11, 23, 12, tzinfo=UTC)
     assert lock.try_acquire(Holder(pid=os.getpid(), run_id="r1", job="expire:shop", since=since))
     try:
-        ran = with_store("backup", "files", "--no-wait", expect=75)
+        yield
     finally:
         lock.release()
-    assert "the lock is held by expiry of shop (run r1, process" in ran.err
+
+
+def _said(process: subprocess.Popen[bytes], words: bytes) -> bytes:
+    """Return the line of standard error that has these words, as soon as it comes."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return line
+    raise AssertionError(f"{words!r} was never said")
+
+
+def test_ctrl_c_without_a_daemon_ends_the_run_itself(with_store: Box) -> None:
+    with _locked(with_store):
+        process = with_store.program.start("backup", "files")
+        _said(process, b"waiting for the lock, held by ")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, out) == (130, b"")
+    assert "ending what runs gently" in err.decode()
+    assert "goes on" not in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+def test_restore_without_a_daemon_waits_for_the_lock(with_store: Box) -> None:
+    with_store("backup", "files")
+    target = with_store.folder / "restored"
+    with _locked(with_store):
+        process = with_store.program.start("restore", "files", "--to", str(target))
+        line = _said(process, b"waiting for the lock")
+        assert b"expiry of shop (run r1, process" in line
+        assert process.poll() is None
+    out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    assert out.startswith(b"restored everything from archive files_")
 
 
 def test_without_a_daemon_nothing_can_be_left_to_it(with_store: Box) -> None:
@@ -204,11 +247,11 @@ def test_a_day_with_the_daemon(with_store: Box) -> None:
         assert f"  {archive['name']}  " in plan.out
         runs = with_store.json("history", "files")["runs"]
         assert [run["kind"] for run in runs] == ["restore-test", "backup"]
-        status = with_store.json("status", "files", expect=3)
-        _same_shape(status, {**DETAILS, "runs": []})
-        lights = status["sets"][0]["lights"]
+        told = with_store.json("status", "files", expect=3)
+        _same_shape(told, {**DETAILS, "runs": []})
+        lights = told["sets"][0]["lights"]
         assert {label for label, light in lights.items() if light["on"]} == {"fresh", "proven", "encrypted"}
-        assert [run["run_id"] for run in status["runs"]] == [run["run_id"] for run in runs]
+        assert [run["run_id"] for run in told["runs"]] == [run["run_id"] for run in runs]
         assert "files is paused until " in with_store("pause", "files", "--for", "4h").out
         assert "paused, " in with_store("status", expect=3).out
         with_store("resume", "files")
@@ -254,6 +297,15 @@ def test_check_tells_the_file_from_the_machine(with_store: Box) -> None:
     found = with_store.json("check", expect=2)
     assert len(found["problems"]) >= 2
     assert found["machine"] is None
+
+
+def test_check_says_when_the_daemon_runs_on_another_config(with_store: Box, daemon: FakeDaemon) -> None:
+    refused = {"file": "c.toml", "accepted": NOW, "refused": ["c.toml:3: unknown key"]}
+    daemon.answers["status"] = [done(status=status(backup_set(), config=refused))]
+    ran = with_store("check", expect=3)
+    assert "the daemon still runs on the last accepted one: snapd-backup reload" in ran.out
+    daemon.answers["status"] = [done(status=status(backup_set()))]
+    assert "lights   all on\n" in with_store("check").out
 
 
 def restored(target: Path, box: Box) -> dict[str, str]:

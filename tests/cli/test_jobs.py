@@ -224,6 +224,13 @@ def test_the_plan_of_an_expiry_shows_each_archive_with_its_reasons(
     assert daemon.requests == [{"op": "plan", "set": "mail", "approve": False}]
 
 
+def test_a_plan_as_json_is_events_too(program: Program, daemon: FakeDaemon) -> None:
+    events = [LISTING, done(plan=plan(), approved=False)]
+    daemon.answers["plan"] = events
+    ran = program("expire", "mail", "--plan", "--json")
+    assert [json.loads(line) for line in ran.out.splitlines()] == events
+
+
 def test_a_plan_that_is_held_says_why_and_how_to_approve_it(program: Program, daemon: FakeDaemon) -> None:
     held = plan(hold={"reason": "the policy has changed", "approvable": True})
     daemon.answers["plan"] = [done(plan=held, approved=False)]
