@@ -154,8 +154,9 @@ def _engine(task: Task, launcher: Launcher, cache: Path, shown: Watcher) -> Engi
 def _choose_with_daemon(task: Task) -> Choice:
     """Choose from what the daemon knows; where that does not fit, it lists the store first."""
     request = {"op": "archives", "set": task.backup_set.name, "refresh": False}
+    known = client.answer(task.invocation, request)["archives"]
     try:
-        return _choose(task, client.answer(task.invocation, request)["archives"])
+        return _choose(task, known)
     except UsageError:
         aside("not among the archives last listed: the daemon lists the store again")
         request["refresh"] = True

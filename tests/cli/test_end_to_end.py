@@ -20,7 +20,7 @@ from snapd.control import ask
 from snapd.errors import NoDaemonError
 from snapd.lock import Holder, SingleLock
 from tests.cli.canned import NOW, FakeDaemon, backup_set, done, status
-from tests.cli.conftest import DEADLINE_S, Program, Ran, until
+from tests.cli.conftest import DEADLINE_S, Program, Ran, needs_root, until
 from tests.cli.test_look import ARCHIVES
 from tests.cli.test_status import DETAILS
 
@@ -381,7 +381,7 @@ def test_restore_of_a_path_that_is_not_there_says_so(with_store: Box) -> None:
     assert "no/such/path" in ran.err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root
 def test_root_leaves_no_file_of_its_own_behind(box: Box) -> None:
     ours = [box.folder / name for name in ("state", "cache", "store")]
     for folder in ours:

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from snapd.cli.credentials import loaded_by, provide
 from snapd.cli.owner import Owner, become_owner, command, environment, owner_of
 from snapd.config import Folders
+from tests.cli.conftest import needs_root
 
 NOBODY = Owner(uid=65534, gid=65534, name="nobody", home="/nonexistent")
 ASK = """
@@ -22,7 +21,7 @@ print(*(line for line in status.splitlines() if line.startswith(("Cap", "NoNewPr
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root
 def test_the_owner_keeps_one_capability_and_nothing_else_of_root() -> None:
     argv = command(NOBODY, ["-c", ASK])
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -70,7 +69,7 @@ def test_the_owner_of_the_state_works_as_he_is(tmp_path: Path) -> None:
     assert owner.uid == os.geteuid()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to be")
+@needs_root
 def test_anybody_else_is_told_who_may(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     script = (
