@@ -305,8 +305,11 @@ class Daemon:
             change = _change(before, accepted.config)
             log.info("config-accepted", file=str(self._file), **change)
             self._tell_problems(self._situation.problems)
-            problems = [item.message for item in self._situation.problems]
-            return {"event": "done", **change, "problems": problems, "notes": _notes(accepted.config)}
+            return {
+                **change,
+                "problems": [item.message for item in self._situation.problems],
+                "notes": _not_reloaded(accepted.config),
+            }
         finally:
             self._notifier.ready()
 
@@ -369,11 +372,12 @@ def _change(before: Config, after: Config) -> dict[str, list[str]]:
     }
 
 
-def _notes(config: Config) -> list[str]:
-    """What a reload cannot do: systemd hands credentials out at the start only."""
-    if any(store.passphrase.credential for store in config.store.values()):
-        return ["credentials are read at start: one that was changed needs `systemctl restart snapd-backup`"]
-    return []
+def _not_reloaded(config: Config) -> list[str]:
+    """Say what a reload cannot do: systemd hands credentials out at the start only."""
+    if not any(store.passphrase.credential for store in config.store.values()):
+        return []
+    log.info("credentials-not-reloaded")
+    return ["credentials are read at start: one that was changed needs `systemctl restart snapd-backup`"]
 
 
 def serve(file: Path, folders: Folders) -> int:

@@ -90,12 +90,6 @@ _event(
     "A passing error; the run waits for its next attempt.",
 )
 _event(
-    "run-interrupted",
-    "c83f25fdd57d45c7b270684f5e3bfaa2",
-    "{kind} of {backup_set} was cut off[: {reason}]",
-    "A run was ended on purpose, and follows later.",
-)
-_event(
     "run-taken-over",
     "2caf885342044dad896711f411db4c70",
     "{kind} of {backup_set} failed until its next slot came[: {reason}]",
@@ -216,10 +210,10 @@ _event(
     "A stranger, garbage, or too much.",
 )
 _event(
-    "credential-stale",
+    "credentials-not-reloaded",
     "dfcd27fa6fc8461389125ca76246cb3e",
-    "a credential has changed since the start[: {credential}]",
-    "A restart is needed to fetch it; the running daemon uses the old one.",
+    "credentials are read at start: one that was changed needs a restart",
+    "A reload took over a config with systemd credentials, which systemd hands out at the start only.",
 )
 _event(
     "watchdog-withheld",

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from snapd import __version__, machine
 from snapd.config import BackupSet, Folders
 from snapd.control import error_event
@@ -27,6 +29,8 @@ from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
 from snapd.units import parse_duration
 from snapd.views import known_json, lights_json, problem_json, progress_json, run_json
+
+log = structlog.get_logger()
 
 FOLLOW_S = 1.0
 
@@ -316,11 +320,13 @@ class Operations:
             raise UsageError(str(error)) from error
         self._history.pause(name, until)
         self._runner.withdraw(name)
+        log.info("paused", backup_set=name, until=until.isoformat())
         return {"set": name, "paused_until": until.isoformat()}
 
     def resume(self, name: str) -> dict[str, Any]:
         self._set(name)
         self._history.pause(name, None)
+        log.info("resumed", backup_set=name)
         return {"set": name, "paused_until": None}
 
     def _hold(self, name: str, archive: str) -> Answer:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import structlog
+
 from snapd import sources
 from snapd.checks import Judged
 from snapd.config import CommandCheck, PathCheck, RestoreTest
@@ -23,6 +25,8 @@ from snapd.model import Archive, Finding, Kind, Outcome, Result, job_id
 from snapd.sources.base import DumpSource, Queryable
 from snapd.sources.base import Tools as SourceTools
 from snapd.units import format_size
+
+log = structlog.get_logger()
 
 INTERRUPTED_AT_MOST = 3
 SPARE_BYTES = 64 * 10**6
@@ -283,6 +287,7 @@ def _load(trial: Trial, dump: DumpSource, place: _Place, databases: dict[str, Qu
 
 def _judge(trial: Trial) -> Result:
     name = trial.choice.archive.name
+    _tell(trial.work.backup_set.name, trial.findings)
     failed = [finding for finding in trial.findings if finding.passed is False]
     if failed:
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -340,3 +345,15 @@ def _details(trial: Trial) -> dict[str, object]:
 
 def _sentence(finding: Finding) -> str:
     return f"{finding.check}: expected {finding.expected}, found {finding.seen}"
+
+
+def _tell(backup_set: str, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        if not finding.passed:
+            log.warning(
+                "restore-finding",
+                backup_set=backup_set,
+                check=finding.check,
+                expected=finding.expected,
+                seen=finding.seen,
+            )

@@ -210,8 +210,10 @@ print(s.makefile().readline())
 def test_a_stranger_is_refused_even_when_the_file_mode_lets_him_in(
     folder: Path, answering: Answering
 ) -> None:
-    for path in (folder, *folder.parents[:3]):
-        path.chmod(0o755)
+    for path in folder.parents:
+        if path.name.startswith("pytest-"):
+            path.chmod(0o755)
+    folder.chmod(0o755)
     (folder / SOCKET).chmod(0o666)
     stranger = subprocess.run(
         [
