@@ -96,7 +96,7 @@ class RunFacts:
     # -- rows -----------------------------------------------------------------------------------------
 
     def add(self, runs: Sequence[Run]) -> None:
-        """Insert rows (one transaction). Raises SecondRowError for a due row beside an unfinished one of its job;
+        """Insert rows (one transaction). Raises SecondRowError for a due row beside an unfinished one;
         one whose job and slot are there already (missed and skipped rows apart) is left out silently, unless
         its cause says that it follows an interrupted run: such a one is for the same slot.
         """
