@@ -169,6 +169,12 @@ def test_a_child_past_its_wall_limit_gets_its_gentle_signal() -> None:
     assert (done.returncode, done.ended, done.stdout) == (9, "limit", "ready\ngently\n")
 
 
+def test_a_child_that_goes_on_after_its_gentle_signal_gets_it_once_more() -> None:
+    script = "trap 'trap \"echo at last; exit 9\" INT' INT; echo ready; while :; do sleep 0.02; done"
+    done = Launcher().run(shell(script, limits=Limits(wall=0.3, grace=5), gentle=signal.SIGINT))
+    assert (done.returncode, done.ended, done.stdout) == (9, "limit", "ready\nat last\n")
+
+
 def test_a_group_that_ignores_the_gentle_signal_is_killed_after_the_grace(tmp_path: Path) -> None:
     script = f"trap '' TERM; sleep 1000 & echo $! > {tmp_path}/pid; wait; sleep 1000"
     done = Launcher().run(shell(script, limits=QUICK))
