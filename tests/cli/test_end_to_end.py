@@ -327,13 +327,12 @@ def test_restore_without_a_daemon_brings_everything_back(with_store: Box) -> Non
 def test_restore_beside_the_daemon_chooses_by_time_name_and_path(with_store: Box) -> None:
     with with_store.daemon():
         with_store("backup", "files")
-        between = datetime.now(UTC).isoformat()
         (with_store.files / "a.txt").write_text("changed")
         with_store("backup", "files")
         newest, oldest = with_store.json("archives", "files")["archives"]
         targets = {name: with_store.folder / name for name in ("newest", "at", "named", "part")}
         with_store("restore", "files", "--to", str(targets["newest"]))
-        at = with_store.json("restore", "files", "--at", between, "--to", str(targets["at"]))
+        at = with_store.json("restore", "files", "--at", oldest["created"], "--to", str(targets["at"]))
         named = with_store.json(
             "restore", "files", "--archive", newest["name"], "--to", str(targets["named"])
         )
