@@ -31,6 +31,12 @@ elif sys.argv[1] == "--shared" and closed(real):
 PROGRAM
 }
 
+# Debian ships venv apart from Python; as root it is installed, as the other things that are missing.
+if [ -z "${PYTHON:-}" ] && [ "$(id -u)" = 0 ] && [ -n "$(objection /usr/bin/python3)" ] \
+   && command -v apt-get >/dev/null 2>&1; then
+    "$(dirname "$0")/need.sh" python3-venv-is-not-a-command:python3-venv >&2 || true
+fi
+
 for candidate in ${PYTHON:-/usr/bin/python3 python3}; do
     path=$(command -v "$candidate" 2>/dev/null) || { refused="$refused
   $candidate is not there"; continue; }

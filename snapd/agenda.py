@@ -26,6 +26,9 @@ CRASHES = 2
 """Starts of one run that took the daemon down with them before it is given up until its next slot."""
 
 
+_CUT_OFF = {"stop": "the daemon was stopped", "backup-due": "made way for a backup"}
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """Rows to replace and rows to insert, in this order."""
@@ -166,7 +169,9 @@ def after_error(run: Run, error: SnapdError, now: datetime, new_id: NewId) -> Se
     told = replace(
         run,
         error_code=error.code,
-        message=error.message,
+        message=_CUT_OFF.get(error.cause, error.message)
+        if isinstance(error, InterruptedRunError)
+        else error.message,
         hint=error.hint,
         details={**run.details, **getattr(error, "details", {})},
     )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 class Event:
     """One kind of line. `sentence` is rendered from the fields for people, by `render`.
 
-    `{name}` is a field, `{name:span}` seconds as `2m 5s`, `{name:size}` bytes as `1.23 MB`; a part in
-    brackets is left out when one of its fields is not there.
+    `{name}` is a field, `{name:span}` seconds as `2m 5s`, `{name:size}` bytes as `1.23 MB`, `{name:kind}` a
+    kind of job in words, `{name:count slot}` a number of slots; a part in brackets is left out when one of
+    its fields is not there.
     """
 
     message_id: str
@@ -32,7 +33,7 @@ def _event(name: str, message_id: str, sentence: str, meaning: str) -> None:
 _event(
     "daemon-ready",
     "c502fffad89844cf9447ed99249e2b89",
-    "ready: {sets} backup sets from {file}",
+    "ready: {sets:count backup set} from {file}",
     "The daemon has started, its clock runs, and it takes requests.",
 )
 _event(
@@ -74,49 +75,50 @@ _event(
 _event(
     "run-started",
     "eff6a3344fd5460ca9f6abd41cf58bb0",
-    "{kind} of {backup_set} started[, attempt {attempt}]",
+    "{kind:kind} of {backup_set} started[, attempt {attempt}]",
     "A run begins; it holds the single lock.",
 )
 _event(
     "run-ended",
     "5f5dc1fe06014c2887c4f17338775aa0",
-    "{kind} of {backup_set} {outcome} in {duration_s:span}[: {archive}][, {bytes_new:size} new][: {reason}]",
+    "{kind:kind} of {backup_set} {outcome} in {duration_s:span}"
+    "[: {archive}][, {bytes_new:size} new][: {reason}]",
     "The one line about a run that has ended.",
 )
 _event(
     "run-retry",
     "910c299455d44b10af50471c62fbe766",
-    "{kind} of {backup_set} failed and is tried again[ at {retry_at}][: {reason}]",
+    "{kind:kind} of {backup_set} failed and is tried again[ at {retry_at}][: {reason}]",
     "A passing error; the run waits for its next attempt.",
 )
 _event(
     "run-taken-over",
     "2caf885342044dad896711f411db4c70",
-    "{kind} of {backup_set} failed until its next slot came[: {reason}]",
+    "{kind:kind} of {backup_set} failed until its next slot came[: {reason}]",
     "A run that waited for its retry gave way to the next slot.",
 )
 _event(
     "run-defect",
     "087fb48a213c4384b0cc4ba72d2e61e9",
-    "{kind} of {backup_set} met a defect of snapd-backup",
+    "{kind:kind} of {backup_set} met a defect of snapd-backup",
     "An error that should not exist ended a run; TRACEBACK says where.",
 )
 _event(
     "slots-missed",
     "dcd9971408484826a0306a5ec21256a3",
-    "{kind} of {backup_set} missed {slots} slots[ from {first_slot}][ to {last_slot}]",
+    "{kind:kind} of {backup_set} missed {slots:count slot}[ from {first_slot}][ to {last_slot}]",
     "Slots passed while the daemon did not run.",
 )
 _event(
     "slots-skipped",
     "08a0fb4413994e50b8613f2f2a63e812",
-    "{kind} of {backup_set} skipped {slots} slots[ from {first_slot}][ to {last_slot}][: {reason}]",
+    "{kind:kind} of {backup_set} skipped {slots:count slot}[ from {first_slot}][ to {last_slot}][: {reason}]",
     "Slots passed while the job ran, was due or was paused.",
 )
 _event(
     "lock-waiting",
     "82145919d7234ad896d558706fe96ddc",
-    "{kind} of {backup_set} waits for the lock[, held by {holder}]",
+    "{kind:kind} of {backup_set} waits for the lock[, held by {holder}]",
     "Another run or command holds the single lock.",
 )
 _event(
@@ -158,7 +160,7 @@ _event(
 _event(
     "job-moved",
     "84243697b2254852bd2426322771e7fe",
-    "next {kind} of {backup_set} was stored too far ahead and is recomputed",
+    "next {kind:kind} of {backup_set} was stored too far ahead and is recomputed",
     "The clock was once ahead.",
 )
 _event(
@@ -170,7 +172,7 @@ _event(
 _event(
     "crash-loop",
     "1f9ba54586ec48e5832ed11afdf360f2",
-    "{kind} of {backup_set} is not tried again before its next slot: it ended the daemon twice",
+    "{kind:kind} of {backup_set} is not tried again before its next slot: it ended the daemon twice",
     "Two unclean ends in a row.",
 )
 _event(

@@ -117,7 +117,7 @@ def render(sentence: str, facts: Mapping[str, object]) -> str:
         key, _, form = match[0].strip("{}").partition(":")
         return _formed(facts[key], form) if there(key) else "?"
 
-    return re.sub(r"\{\w+(?::\w+)?\}", place, _OPTIONAL.sub(optional, sentence))
+    return re.sub(r"\{\w+(?::[\w ]+)?\}", place, _OPTIONAL.sub(optional, sentence))
 
 
 def _formed(value: object, form: str) -> str:
@@ -126,6 +126,10 @@ def _formed(value: object, form: str) -> str:
             return format_duration(timedelta(seconds=value))
         if form == "size":
             return format_size(int(value))
+        if form.startswith("count "):
+            return f"{value} {form.removeprefix('count ')}{'' if value == 1 else 's'}"
+    if form == "kind":
+        return {"expire": "expiry", "restore-test": "restore test"}.get(str(value), str(value))
     return ", ".join(text_of(value).splitlines())
 
 

@@ -263,7 +263,7 @@ def _folder_problems(folder: Path | None) -> Iterator[Problem]:
     except (FileNotFoundError, NotADirectoryError):
         yield Problem(
             f"there is no Borg repository at {folder}",
-            "mount its disk, or create it once: borg init --encryption=repokey-blake2",
+            "mount its disk, or create it once: snapd-backup init",
         )
         return
     except OSError as error:

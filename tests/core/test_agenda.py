@@ -199,6 +199,12 @@ def test_a_run_cut_off_on_purpose_is_interrupted_and_due_again(cause: str, expec
     assert (again.cause, again.slot, again.outcome, again.running) == (expected, cut.slot, None, False)
 
 
+def test_a_run_that_made_way_says_for_what_not_how_its_program_ended() -> None:
+    error = InterruptedRunError("borg was interrupted after 3s", cause="backup-due")
+    (cut,) = agenda.after_error(agenda.started(due("restore-test:a"), NOW), error, NOW, ids()).updated
+    assert cut.message == "made way for a backup"
+
+
 def test_success_forgets_the_failures_before_it() -> None:
     run = agenda.started(replace(due(), failures=3), NOW)
     ended = agenda.succeeded(run, Result(Outcome.OK, archive="a"), NOW)
