@@ -1,0 +1,167 @@
+"""How long a due backup waits behind an expiry, against one delete batch and against `borg prune`.
+
+1,000 archives are deleted from a stub that takes its time for each; 100 from a real repository, beside a
+`borg prune` of the same archives, which holds Borg's lock from beginning to end.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.place import Place, instants, place, until
+from bench.programs import calls, put_counting_borg, put_stub_borg, real_borg, seconds_of
+from bench.results import Row, ours, part, rival
+from bench.samples import summary
+
+DELETE_S = 0.02
+EXPIRE = """
+[backup.NAME.expire]
+schedule = "@yearly"
+deltas = ["1d", "30d"]
+"""
+
+
+def measure(quick: bool) -> list[Row]:
+    return [_behind_stub(200 if quick else 1000), *_behind_borg(20 if quick else 100, 1 if quick else 4)]
+
+
+def _behind_stub(archives: int) -> Row:
+    with place() as at:
+        put_stub_borg(at.bin, delete_s=DELETE_S)
+        at.pretend_store()
+        names = (f"{_name(number)} {_made(number):%Y-%m-%dT%H:%M:%S.000000}\n" for number in range(archives))
+        (at.bin / "archives").write_text("".join(names))
+        _configure(at)
+        with at.daemon():
+            waits = _waits_ms(at)
+        batches = _batches_ms(at)
+    return Row(
+        f"a due backup's wait behind an expiry of {archives:,} archives",
+        "ms",
+        ours(waits),
+        summary(batches).high,
+        judged_by="high",
+        beside=(
+            part("one delete batch (the budget is the longest)", batches),
+            rival("to the end of the expiry, as behind a program that never yields", [sum(batches)]),
+        ),
+        note=f"a stub that takes {1000 * DELETE_S:g} ms for each deletion",
+    )
+
+
+def _behind_borg(archives: int, rounds: int) -> list[Row]:
+    with place() as at:
+        put_counting_borg(at.bin)
+        template = _filled(at, archives)
+        shutil.copytree(template, at.root / "store", dirs_exist_ok=True)
+        _configure(at)
+        with at.daemon():
+            at.run("backup", "web")  # builds the cache of chunks
+            waits = _waits_ms(at)
+        batches = _batches_ms(at)
+        pruned = [_behind_prune(at, template) for _ in range(rounds)]
+    return [
+        Row(
+            f"the same, real Borg, {archives} archives",
+            "ms",
+            ours(waits),
+            summary(batches).high,
+            judged_by="high",
+            beside=(
+                part("one delete batch (the budget is the longest)", batches),
+                rival("`borg create` behind a `borg prune` of as many", pruned),
+            ),
+            note="borgmatic and crontabs prune like that",
+        )
+    ]
+
+
+def _configure(at: Place) -> None:
+    at.configure(at.backup_set("mail", more=EXPIRE), at.backup_set("web"))
+
+
+def _waits_ms(at: Place) -> list[float]:
+    """Let an expiry run, ask for backups of another set at odd moments of it, and return how each waited."""
+    at.run("backup", "mail")
+    list_and_approve = at.ask(op="plan", set="mail", approve=True)
+    assert list_and_approve["plan"]["delete"] > 0
+    expiry = at.ask(op="run", kind="expire", set="mail", follow=False)["run"]["run_id"]
+    chance = random.Random(1)
+    waits: list[float] = []
+    while True:
+        time.sleep(chance.uniform(0.1, 0.6))
+        if expiry in _ended(at):
+            return waits
+        before = _runs(at, "expire")
+        row = at.run("backup", "web")
+        asked, started = instants(row, ["slot", "started"])
+        if not before or before[0]["run_id"] != expiry:
+            waits.append(1000 * (started - asked))
+
+
+def _runs(at: Place, kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = at.ask(op="history", set="mail", kind=kind)["runs"]
+    return found
+
+
+def _ended(at: Place) -> dict[str, str]:
+    return {row["run_id"]: row["outcome"] for row in _runs(at, "expire")}
+
+
+def _batches_ms(at: Place) -> list[float]:
+    return [1000 * call.seconds for call in calls(at.bin) if "delete" in call.words]
+
+
+# -- the rival ------------------------------------------------------------------------------------------
+
+
+def _filled(at: Place, archives: int) -> Path:
+    """Return a repository with many archives of `mail`, the newest an hour old."""
+    repository = at.make_repository("template")
+    small = at.root / "small"
+    small.mkdir()
+    for number in range(archives):
+        (small / "counter").write_text(f"{number}\n")
+        argv = [
+            *(real_borg(), "create", f"--timestamp={_made(number):%Y-%m-%dT%H:%M:%S}"),
+            *(f"{repository}::{_name(number)}", str(small)),
+        ]
+        subprocess.run(argv, env=at.environ, check=True, capture_output=True)
+    return repository
+
+
+def _behind_prune(at: Place, template: Path) -> float:
+    """Start a prune, and while it holds the lock a creation; return how much longer that took than alone."""
+    repository = at.root / "pruned"
+    shutil.copytree(template, repository)
+    create = [real_borg(), "create", "--lock-wait=600"]
+    saved = str(at.root / "saved")
+    alone = median(
+        seconds_of([*create, f"{repository}::alone-{number}", saved], at.environ) for number in range(3)
+    )
+    argv = [real_borg(), "prune", "--keep-last=1", "--glob-archives=mail_*", str(repository)]
+    with subprocess.Popen(argv, env=at.environ, stderr=subprocess.DEVNULL) as prune:
+        until((repository / "lock.exclusive").exists)
+        hindered = seconds_of([*create, f"{repository}::hindered", saved], at.environ)
+        prune.wait()
+    shutil.rmtree(repository)
+    return 1000 * max(0.0, hindered - alone)
+
+
+def _made(number: int) -> datetime:
+    """Return when an archive was made: four an hour, the newest two hours ago."""
+    return _BEGAN - timedelta(hours=2, minutes=15 * number)
+
+
+def _name(number: int) -> str:
+    return f"mail_{_made(number):%Y%m%d-%H%M%S}"
+
+
+_BEGAN = datetime.now(UTC).replace(microsecond=0)
