@@ -141,6 +141,10 @@ class Message:
     text: str
 
 
+_HEALED = ("Killed stale lock ", "Removed stale ")
+"""How Borg tells that it cleared the lock of a process that is gone: its business, nothing is lacking."""
+
+
 class Listener:
     """Reads the lines of one borg call.
 
@@ -185,7 +189,7 @@ class Listener:
         text = self._masked(str(entry.get("message", "")))
         if level != "WARNING" or text.startswith("Remote:"):  # ssh's own words come as warnings
             self.words.append(text[-_LONGEST:])  # a traceback tells its error last
-        if level not in ("WARNING", "ERROR", "CRITICAL"):
+        if level not in ("WARNING", "ERROR", "CRITICAL") or text.startswith(_HEALED):
             return
         message = Message(level, str(entry.get("msgid", "")), text)
         if len(self.messages) < _MOST_MESSAGES:

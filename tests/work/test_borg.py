@@ -376,7 +376,8 @@ def test_the_lock_of_a_killed_creation_is_cleared_by_the_next_call(lab: BorgLab,
         engine.create("a", Selection((source,)))
     assert (lab.repository / "lock.exclusive").exists()
     lab.interrupt.withdraw("stop")
-    lab.engine().create("b", Selection((source / "plain",)))
+    created = lab.engine().create("b", Selection((source / "plain",)))
+    assert created.warnings == (), "clearing it lacks nothing"
     assert [archive.name for archive in lab.engine().archives() if archive.complete] == ["b"]
 
 
