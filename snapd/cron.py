@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -77,8 +78,11 @@ class Schedule:
 
     @classmethod
     def parse(cls, expression: str, timezone: str) -> Schedule:
-        """Return the schedule, or raise ValueError with one sentence for the operator."""
-        return cls(expression, timezone)
+        """Return the schedule, or raise ValueError with one sentence for the operator.
+
+        Remembered: lights and job store ask for the same few again and again.
+        """
+        return _parsed(expression, timezone)
 
     @cached_property
     def _rule(self) -> _Every | _Calendar:
@@ -105,6 +109,11 @@ class Schedule:
         if before is None or following is None:
             return timedelta(0)
         return following - before
+
+
+@lru_cache(maxsize=4096)
+def _parsed(expression: str, timezone: str) -> Schedule:
+    return Schedule(expression, timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +207,19 @@ class _Calendar:
 
     def _days(self, start: date, end: date) -> Iterator[_Day]:
         """Yield the days with slots from one date to another, both included, in either direction."""
-        step = _DAY if start <= end else -_DAY
+        forward = start <= end
         at = start
-        while at <= end if step > timedelta(0) else at >= end:
-            if any(self._matches(at + near * _DAY) for near in (0, -1, 1)):
+        while at <= end if forward else at >= end:
+            if self._matches(at) or self._matches(at - _DAY) or self._matches(at + _DAY):
                 day = self._day(at)
                 if day.seconds:
                     yield day
-            elif at.month not in self._cron.months and 2 <= at.day <= 27:  # nothing in this month
-                at = at.replace(day=27 if step > timedelta(0) else 2)
-            at += step
+            elif (
+                at.month not in self._cron.months
+            ):  # nothing before its edge, whose neighbour is another month's
+                last = monthrange(at.year, at.month)[1]
+                at = at.replace(day=max(at.day, last - 1) if forward else min(at.day, 2))
+            at += _DAY if forward else -_DAY
 
     def _matches(self, day: date) -> bool:
         return day.month in self._cron.months and self._cron.match_day(day)
