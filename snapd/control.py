@@ -32,6 +32,9 @@ BACKLOG = 128
 
 Request = dict[str, Any]
 Event = dict[str, Any]
+PEER_UID = "peer_uid"
+"""Key of a request under which the server says who asks; a client cannot set it."""
+
 Answer = Callable[[Request], Generator[Event | None]]
 """Yields events; None means "nothing new: is the client still there?". Closed when the client is gone."""
 
@@ -107,7 +110,7 @@ class Server:
         connection.settimeout(REQUEST_S)
         try:
             self._admit(peer)
-            request = _parse(_read_line(connection))
+            request = {**_parse(_read_line(connection)), PEER_UID: peer.uid}
         except (SnapdError, ValueError, TimeoutError) as error:
             text = "the request took too long" if isinstance(error, TimeoutError) else str(error)
             self._refused(text, peer)
@@ -194,17 +197,21 @@ def told_error(event: Event) -> RefusedError:
 # -- client side --------------------------------------------------------------------------------------
 
 
-def ask(folder: Path, request: Request) -> Generator[Event]:
+def ask(folder: Path, request: Request, *, patience_s: float | None = None) -> Generator[Event]:
     """Send one request and yield the events of its answer, up to and with `done`.
+
+    With `patience_s` a daemon that is silent for so long counts as one that went away.
 
     Raises NoDaemonError when nobody listens, UsageError when we may not talk to the socket, RefusedError with
     the daemon's own words, or when the answer ends early (the daemon went away).
     """
-    connection = _connect(folder / SOCKET)
+    connection = _connect(folder / SOCKET, patience_s)
     with connection, connection.makefile("rb") as lines:
         try:
             _send(connection, request)
             yield from _events(lines)
+        except TimeoutError as error:
+            raise RefusedError(f"the daemon said nothing for {patience_s:.0f}s", hint=_SEE_STATUS) from error
         except ConnectionError as error:
             raise RefusedError("the daemon closed the connection", hint=_SEE_STATUS) from error
 
@@ -223,8 +230,9 @@ def _events(lines: Any) -> Iterator[Event]:
     raise RefusedError("the daemon ended before it answered", hint=_SEE_STATUS)
 
 
-def _connect(path: Path) -> socket.socket:
+def _connect(path: Path, patience_s: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(patience_s)
     try:
         connection.connect(os.fspath(path))
     except PermissionError as error:

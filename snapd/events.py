@@ -146,6 +146,18 @@ _event(
     "One check of a restore test did not pass, or could not be told.",
 )
 _event(
+    "restored",
+    "0d3d13373cb64676bf33e4aee2446ca6",
+    "restore of {backup_set} {outcome} in {duration_s:span}: {archive} to {path}[: {reason}]",
+    "An operator restored an archive by hand, PATHS of it or all, or tried to.",
+)
+_event(
+    "accepted",
+    "2b11c4c4cf7444acb37fb82942f047a9",
+    "{count:count suspect archive} of {backup_set} accepted",
+    "An operator vouched for archives that were suspect. ARCHIVES has one name a line.",
+)
+_event(
     "scheduler-restarted",
     "a27d3afae6814ea3bb3d34348205692a",
     "the alarm clock was started again: {reason}",

@@ -1,14 +1,18 @@
-"""Events of a run, to whoever follows it."""
+"""Who follows a run, and who reads an archive."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+FOLLOW_S = 1.0
+
 Event = dict[str, Any]
+Answer = Generator[Event | None]
 
 
 class Followers:
@@ -39,3 +43,31 @@ class Followers:
                     events.put_nowait(event)
                 except queue.Full:
                     continue
+
+
+class InUse:
+    """Archives that somebody reads now; expiry keeps them. Counted, since two may read one archive.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: list[str] = []
+
+    def names(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._names)
+
+    def hold(self, name: str) -> Answer:
+        """Keep an archive for as long as the client stays connected."""
+        with self._lock:
+            self._names.append(name)
+        try:
+            yield {"event": "pinned", "archive": name}
+            while True:
+                time.sleep(FOLLOW_S)
+                yield None
+        finally:
+            with self._lock:
+                self._names.remove(name)

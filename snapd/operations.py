@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,24 +17,32 @@ import structlog
 
 from snapd import __version__, machine
 from snapd.config import BackupSet, Folders
-from snapd.control import error_event
+from snapd.control import PEER_UID, error_event
 from snapd.engines.base import Properties
 from snapd.errors import ConfigError, RefusedError, SnapdError, UsageError
 from snapd.facts import lights_of
-from snapd.followers import Event
-from snapd.history import History
+from snapd.followers import FOLLOW_S, Answer, Event, InUse
+from snapd.history import History, Run
 from snapd.jobs import expire
 from snapd.model import Kind, Problem, job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
 from snapd.units import parse_duration
-from snapd.views import known_json, lights_json, problem_json, progress_json, run_json
+from snapd.views import (
+    known_json,
+    lights_json,
+    problem_json,
+    progress_json,
+    restore_json,
+    restore_told,
+    run_json,
+)
+
+__all__ = ["InUse", "Operations", "Situation", "describe", "reload_refused"]
 
 log = structlog.get_logger()
 
-FOLLOW_S = 1.0
-
-Answer = Generator[Event | None]
+RESTORE = "restore"  # beside the kinds of runs, a word that `history` knows
 
 
 @dataclass(frozen=True)
@@ -64,26 +72,6 @@ def describe(
         refused=loaded.refused,
         problems=machine.problems(config, folders),
     )
-
-
-class InUse:
-    """Archives that somebody reads now; expiry keeps them. Counted, since two may read one archive."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-
-    def names(self) -> frozenset[str]:
-        return frozenset(self._names)
-
-    def hold(self, name: str) -> Answer:
-        """Keep an archive for as long as the client stays connected."""
-        self._names.append(name)
-        try:
-            yield {"event": "pinned", "archive": name}
-            while True:
-                yield None
-        finally:
-            self._names.remove(name)
 
 
 class Operations:
@@ -126,7 +114,7 @@ class Operations:
                     Kind(request["kind"]), str(request["set"]), follow=request["follow"] is True
                 )
             case "history":
-                yield _done(runs=self.rows(request))
+                yield _done(**self.rows(request))
             case "archives":
                 yield from self.archives(str(request["set"]), refresh=request.get("refresh") is True)
             case "plan":
@@ -135,6 +123,10 @@ class Operations:
                 yield _done(**self.pause(str(request["set"]), str(request["for"])))
             case "resume":
                 yield _done(**self.resume(str(request["set"])))
+            case "accept":
+                yield _done(**self.accept(str(request["set"]), _who(request)))
+            case "restored":
+                yield _done(**self.restored(request, _who(request)))
             case "hold":
                 yield from self._hold(str(request["set"]), str(request["archive"]))
             case "reload":
@@ -246,16 +238,23 @@ class Operations:
             "since": holder.since.isoformat(),
         }
 
-    def rows(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Ended runs, newest first; `set`, `kind` and `limit` narrow them."""
+    def rows(self, request: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        """Ended runs, and restores by hand, newest first; `set`, `kind` and `limit` narrow both."""
         only, kind = _optional(request, "set"), request.get("kind")
         if only:
             self._set(only)
         limit = int(request.get("limit", 50))
         if not 0 < limit <= 100_000:
             raise UsageError("the limit must be between 1 and 100000")
-        rows = self._history.rows(backup_set=only, kind=Kind(kind) if kind else None, limit=limit)
-        return [run_json(run) for run in rows]
+        if kind == RESTORE:
+            runs: tuple[Run, ...] = ()
+        else:
+            runs = self._history.rows(backup_set=only, kind=Kind(kind) if kind else None, limit=limit)
+        restores = () if kind and kind != RESTORE else self._history.restores(only, limit)
+        return {
+            "runs": [run_json(run) for run in runs],
+            "restores": [restore_json(restore) for restore in restores],
+        }
 
     def archives(self, name: str, *, refresh: bool) -> Answer:
         """Archives of a set as last listed; with `refresh` the store is asked first, under the lock."""
@@ -329,6 +328,35 @@ class Operations:
         log.info("resumed", backup_set=name)
         return {"set": name, "paused_until": None}
 
+    def accept(self, name: str, uid: int) -> dict[str, Any]:
+        """Take the mark `suspect` from all archives of a set that are known: an operator vouches for them."""
+        self._set(name)
+        suspects = [known for known in self._history.known_archives(name) if known.archive.suspect]
+        for known in suspects:
+            self._history.set_suspect(known.store, known.archive.name, False)
+        names = [known.archive.name for known in suspects]
+        if names:
+            log.info("accepted", backup_set=name, count=len(names), archives=names, peer_uid=uid)
+        return {"set": name, "accepted": names}
+
+    def restored(self, told: Mapping[str, Any], uid: int) -> dict[str, Any]:
+        """Write down a restore that a command made in its own process."""
+        self._set(str(told["set"]))
+        restore = restore_told(told, at=self._runner.clock(), uid=uid)
+        self._history.record_restore(restore)
+        (log.warning if restore.error else log.info)(
+            "restored",
+            backup_set=restore.backup_set,
+            archive=restore.archive,
+            path=restore.target,
+            paths=restore.paths,
+            duration_s=restore.seconds,
+            outcome="failed" if restore.error else "ok",
+            reason=restore.error or None,
+            peer_uid=uid,
+        )
+        return {"restore": restore_json(restore)}
+
     def _hold(self, name: str, archive: str) -> Answer:
         self._set(name)
         return self._in_use.hold(archive)
@@ -349,6 +377,11 @@ def reload_refused(error: ConfigError) -> RefusedError:
 
 def _done(**facts: Any) -> Event:
     return {"event": "done", **facts}
+
+
+def _who(request: Mapping[str, Any]) -> int:
+    """The user who asks: as the control socket saw it, else this process's own."""
+    return int(request.get(PEER_UID, os.geteuid()))
 
 
 def _optional(request: Mapping[str, Any], key: str) -> str:

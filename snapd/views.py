@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from snapd.history import KnownArchive, Run
+from snapd.errors import UsageError
+from snapd.history import KnownArchive, Restore, Run
 from snapd.lights import Lights
 from snapd.model import Problem, Progress
+
+LONGEST_TEXT = 4096
+MOST_PATHS = 1000
+_LONGEST_S = 10 * 365 * 86400.0
 
 
 def _iso(instant: datetime | None) -> str | None:
@@ -51,6 +58,53 @@ def known_json(known: KnownArchive) -> dict[str, Any]:
         "suspect": known.archive.suspect,
         "listed": known.seen.isoformat(),
     }
+
+
+def restore_json(restore: Restore) -> dict[str, Any]:
+    """A restore by hand as programs see it."""
+    return {
+        "at": restore.at.isoformat(),
+        "backup_set": restore.backup_set,
+        "archive": restore.archive,
+        "to": restore.target,
+        "paths": list(restore.paths),
+        "duration_s": restore.seconds,
+        "uid": restore.uid,
+        "outcome": "failed" if restore.error else "ok",
+        "error": restore.error or None,
+    }
+
+
+def restore_told(told: Mapping[str, Any], *, at: datetime, uid: int) -> Restore:
+    """Read a restore as whoever made it tells it. Raises UsageError for what is not believable."""
+    paths, error = told["paths"], told["error"]
+    if not isinstance(paths, list) or len(paths) > MOST_PATHS:
+        raise UsageError(f"the paths must be a list of at most {MOST_PATHS}")
+    return Restore(
+        backup_set=_text(told, "set"),
+        archive=_text(told, "archive"),
+        target=_text(told, "to"),
+        at=at,
+        seconds=_seconds(told["seconds"]),
+        paths=tuple(_text({"paths": path}, "paths") for path in paths),
+        uid=uid,
+        error="" if error is None else _text(told, "error"),
+    )
+
+
+def _text(told: Mapping[str, Any], key: str) -> str:
+    text = told[key]
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT:
+        raise UsageError(f"malformed request: {key!r} must be a text of 1 to {LONGEST_TEXT} characters")
+    return text
+
+
+def _seconds(count: object) -> float:
+    if isinstance(count, bool) or not isinstance(count, int | float):
+        raise UsageError("malformed request: the seconds must be a number")
+    if not (math.isfinite(count) and 0 <= count <= _LONGEST_S):
+        raise UsageError("malformed request: the seconds must be from 0 to ten years")
+    return float(count)
 
 
 def lights_json(lights: Lights) -> dict[str, Any]:

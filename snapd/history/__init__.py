@@ -15,11 +15,12 @@ from pathlib import Path
 from snapd.history.approvals import ApprovalFacts
 from snapd.history.archives import ArchiveFacts
 from snapd.history.disk import Disk
-from snapd.history.facts import KnownArchive, Proof, Run, SecondRowError, Watched
+from snapd.history.facts import KnownArchive, Proof, Restore, Run, SecondRowError, Watched
+from snapd.history.restores import RestoreFacts
 from snapd.history.rows import Statement, to_text
 from snapd.history.runs import RunFacts
 
-__all__ = ["History", "KnownArchive", "Proof", "Run", "SecondRowError", "Watched"]
+__all__ = ["History", "KnownArchive", "Proof", "Restore", "Run", "SecondRowError", "Watched"]
 
 _KEPT = timedelta(days=400)
 _IS_OLD = """
@@ -37,6 +38,7 @@ _SUM_OLD = f"""
         bytes_new = bytes_new + excluded.bytes_new
 """  # noqa: S608
 _DELETE_OLD = f"DELETE FROM runs WHERE {_IS_OLD}"  # noqa: S608
+_DELETE_OLD_RESTORES = "DELETE FROM restores WHERE at < ?"
 _DELETE_OLD_DUMPS = """
     DELETE FROM dumps WHERE recorded < ? AND EXISTS (
         SELECT 1 FROM archives
@@ -48,7 +50,7 @@ _DELETE_OLD_DUMPS = """
 """
 
 
-class History(RunFacts, ArchiveFacts, ApprovalFacts):
+class History(RunFacts, ArchiveFacts, RestoreFacts, ApprovalFacts):
     """Rows of `history.sqlite`, and in memory what a full disk did not take yet.
 
     Opening never fails for damage: the file is moved aside as `history.sqlite.damaged-YYYYMMDD-HHMMSS`, an
@@ -87,8 +89,9 @@ class History(RunFacts, ArchiveFacts, ApprovalFacts):
     def compact(self, now: datetime) -> int:
         """Turn rows that ended more than 400 days ago into daily sums; returns how many went.
 
-        The last rows of each job stay, however old. Looks the whole file over for damage first, and does
-        nothing while writes wait. Done twice it gives the same.
+        The last rows of each job stay, however old. Restores of that age go, and dump sizes that nobody
+        needs. Looks the whole file over for damage first, and does nothing while writes wait. Done twice it
+        gives the same.
         """
         with self._disk.lock:
             self._disk.examine()
@@ -96,7 +99,10 @@ class History(RunFacts, ArchiveFacts, ApprovalFacts):
                 return 0
             cutoff, kept = to_text(now - _KEPT), json.dumps(self._last_ids())
             (old,) = self._disk.read(lambda row: int(row["old"]), _COUNT_OLD, cutoff, kept)
-            removal: list[Statement] = [(_DELETE_OLD_DUMPS, (cutoff, cutoff))]
+            removal: list[Statement] = [
+                (_DELETE_OLD_DUMPS, (cutoff, cutoff)),
+                (_DELETE_OLD_RESTORES, (cutoff,)),
+            ]
             if old:
                 removal += [(_SUM_OLD, (cutoff, kept)), (_DELETE_OLD, (cutoff, kept))]
             self._disk.write(*removal)

@@ -73,6 +73,22 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore by hand that ended at `at`. `archive` went below the folder `target`, all of it or `paths`
+    only, in `seconds`. `uid` is the user who asked, as the kernel says; `error` is empty when it went well.
+    """
+
+    backup_set: str
+    archive: str
+    target: str
+    at: datetime
+    seconds: float
+    paths: tuple[str, ...] = ()
+    uid: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownArchive:
     """An archive of a set as last listed, with what we know of it."""
 

@@ -70,6 +70,14 @@ _FIRST: Migration = (
     )
     """,
     """
+    CREATE TABLE restores (
+        at TEXT NOT NULL, backup_set TEXT NOT NULL, archive TEXT NOT NULL, target TEXT NOT NULL,
+        paths TEXT NOT NULL, seconds REAL NOT NULL, uid INTEGER, error TEXT NOT NULL,
+        PRIMARY KEY (at, backup_set, archive, target)
+    )
+    """,
+    "CREATE INDEX restores_by_set ON restores (backup_set, at)",
+    """
     CREATE TABLE expiries (
         backup_set TEXT NOT NULL PRIMARY KEY, policy TEXT NOT NULL, completed TEXT NOT NULL
     )

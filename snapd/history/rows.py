@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from snapd.history.facts import KnownArchive, Proof, Run, Watched
+from snapd.history.facts import KnownArchive, Proof, Restore, Run, Watched
 from snapd.model import Archive, Cause, Kind, Outcome
 
 Value = str | int | float | None
@@ -22,6 +22,10 @@ _PUT_RUN = """
         run_id, job, kind, backup_set, slot, cause, last_slot, slots, not_before, attempts, failures, unclean,
         started, ended, outcome, archive, bytes_total, bytes_new, error_code, message, hint, details
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PUT_RESTORE = """
+    INSERT OR REPLACE INTO restores (at, backup_set, archive, target, paths, seconds, uid, error)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PUT_WATCHED = "INSERT OR REPLACE INTO watched (job, expression, timezone, through) VALUES (?, ?, ?, ?)"
 
@@ -128,6 +132,34 @@ def archive_of(row: sqlite3.Row) -> KnownArchive:
 def proof_of(row: sqlite3.Row) -> Proof:
     return Proof(
         row["backup_set"], row["archive"], to_instant(row["passed"]), row["seconds"], row["data_age"]
+    )
+
+
+def put_restore(restore: Restore) -> Statement:
+    """Insert or replace one restore."""
+    return _PUT_RESTORE, (
+        to_text(restore.at),
+        restore.backup_set,
+        plain(restore.archive),
+        plain(restore.target),
+        json.dumps([plain(path) for path in restore.paths]),
+        restore.seconds,
+        restore.uid,
+        plain(restore.error),
+    )
+
+
+def restore_of(row: sqlite3.Row) -> Restore:
+    """Read one row of `restores`; raises ValueError or TypeError for a damaged one."""
+    return Restore(
+        backup_set=row["backup_set"],
+        archive=row["archive"],
+        target=row["target"],
+        at=to_instant(row["at"]),
+        seconds=row["seconds"],
+        paths=tuple(json.loads(row["paths"])),
+        uid=row["uid"],
+        error=row["error"],
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snapd.history import History, KnownArchive, Proof
+from snapd.history import History, KnownArchive, Proof, Restore
 from snapd.model import Archive
 from tests.work.history_rows import DAY, MINUTE, NOW
 
@@ -221,3 +221,32 @@ def test_an_export_is_json_and_carries_what_a_new_machine_needs(history: History
         "suspects": ["mail_1"],
         "expiry_policy": "policy",
     }
+
+
+def test_restores_by_hand_are_told_newest_first_of_one_set_or_of_all(history: History) -> None:
+    first, second, third = (
+        Restore("mail", "mail_1", "/root/restored", NOW, 12.5, ("srv/mail", "etc"), 1000),
+        Restore("shop", "shop_1", "/root/shop", NOW + MINUTE, 0.0),
+        Restore("mail", "mail_2", "/root/caf\\udce9", NOW + 2 * MINUTE, 3.0, (), 0, "no space left"),
+    )
+    for restore in (second, third, first, second):
+        history.record_restore(restore)
+    assert history.restores() == (third, second, first)
+    assert history.restores("mail") == (third, first)
+    assert history.restores(limit=1) == (third,)
+    assert history.restores("mail", limit=1) == (third,)
+    assert history.restores("nobody") == ()
+
+
+def test_a_restore_of_undecodable_paths_is_told_with_them_escaped(history: History) -> None:
+    history.record_restore(Restore("mail", "mail_1", "/r/\udce9", NOW, 1.0, ("caf\udce9",), error="\udce9"))
+    (told,) = history.restores("mail")
+    assert (told.target, told.paths, told.error) == ("/r/\\udce9", ("caf\\udce9",), "\\udce9")
+
+
+def test_restores_are_kept_for_400_days(history: History) -> None:
+    old, young = (Restore("mail", "mail_1", "/r", NOW - age * DAY, 1.0) for age in (401, 399))
+    for restore in (old, young):
+        history.record_restore(restore)
+    history.compact(NOW)
+    assert history.restores() == (young,)

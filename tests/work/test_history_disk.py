@@ -17,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from snapd.errors import HistoryError
-from snapd.history import History, KnownArchive, Proof, Watched
+from snapd.history import History, KnownArchive, Proof, Restore, Watched
 from snapd.history.disk import MOST_WAITING
 from snapd.history.file import FILE_NAME
 from snapd.model import Archive, Outcome
@@ -249,6 +249,7 @@ def test_everything_recorded_while_the_folder_is_gone_counts_at_once_and_for_goo
     history.record_expiry("mail", "policy", NOW)
     history.pause("mail", NOW + DAY)
     history.note("clean-stop", "no")
+    history.record_restore(by_hand := Restore("mail", "a", "/root/restored", NOW, 2.5, ("srv/a",), 0))
 
     def check(opened: History) -> None:
         assert opened.unfinished() == (started(run),)
@@ -263,6 +264,7 @@ def test_everything_recorded_while_the_folder_is_gone_counts_at_once_and_for_goo
         assert opened.completed_policy("mail") == "policy"
         assert opened.paused_until("mail", NOW) == NOW + DAY
         assert opened.noted("clean-stop") == "no"
+        assert opened.restores("mail") == (by_hand,)
         assert opened.rows() == (gap, before)
 
     assert history.unwritten > 0
