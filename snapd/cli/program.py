@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 LOOK = {
     "status": Entry("status", "Show the five lights, what runs and what comes next."),
-    "history": Entry("history", "List ended runs, newest first."),
+    "history": Entry("history", "List ended runs and restores, newest first."),
     "archives": Entry("archives", "List the archives of a backup set."),
     "check": Entry("check", "Check the config, this machine and the lights."),
     "next": Entry("next", "Show the coming instants of a schedule."),
@@ -42,6 +42,7 @@ ACT = {
     "restore-test": Entry("jobs", "Test now that a backup can be restored."),
     "pause": Entry("pause", "Pause the jobs of a backup set for a while."),
     "resume": Entry("pause", "End the pause of a backup set."),
+    "accept": Entry("accept", "Vouch for the suspect archives of a backup set."),
     "restore": Entry("restore", "Restore an archive, or parts of it, into a folder."),
 }
 SERVE = {

@@ -21,6 +21,7 @@ from snapd.cli.holding import locked, pinned
 from snapd.cli.invocation import Invocation
 from snapd.cli.output import aside, escaped, fact, print_json
 from snapd.cli.stand_in import log_quietly
+from snapd.cli.telling import told
 from snapd.config import BackupSet, Config, Folders
 from snapd.engines.base import Engine, Tools
 from snapd.errors import NoDaemonError, SnapdError, UsageError
@@ -136,7 +137,9 @@ def _restore(task: Task) -> Choice:
             launcher.lock_fd = stack.enter_context(lock)
             chosen = _choose_from_store(task, engine)
         _say_what(chosen)
-        _extract(task, engine, chosen)
+        facts = {"set": task.backup_set.name, "archive": chosen.archive.name, "to": str(task.into)}
+        with told(task.invocation.runtime, facts, task.only):
+            _extract(task, engine, chosen)
     return chosen
 
 
@@ -163,7 +166,7 @@ def _choose_with_daemon(task: Task) -> Choice:
         return _choose(task, client.answer(task.invocation, request)["archives"])
 
 
-def _choose(task: Task, told: Sequence[Mapping[str, object]]) -> Choice:
+def _choose(task: Task, known: Sequence[Mapping[str, object]]) -> Choice:
     archives = [
         Archive(
             name=str(item["name"]),
@@ -171,7 +174,7 @@ def _choose(task: Task, told: Sequence[Mapping[str, object]]) -> Choice:
             complete=bool(item["complete"]),
             suspect=bool(item["suspect"]),
         )
-        for item in told
+        for item in known
     ]
     return choose(archives, task.wanted, task.backup_set.name)
 

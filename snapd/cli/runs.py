@@ -1,4 +1,4 @@
-"""A table of runs, for `history` and `status SET`."""
+"""A table of runs, and of restores among them, for `history` and `status SET`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from snapd.cli.output import escaped
 from snapd.cli.table import Row, print_table
 
 
-def print_runs(runs: list[dict[str, Any]], *, with_set: bool) -> None:
-    """Print runs in the order given."""
+def print_history(items: list[dict[str, Any]], *, with_set: bool) -> None:
+    """Print runs and restores in the order given."""
     head = ("ENDED", *(("SET",) if with_set else ()), "KIND", "OUTCOME", "TOOK", "NEW", "WHAT")
-    print_table(head, [_row(run, with_set=with_set) for run in runs])
+    print_table(head, [(_restore if "at" in item else _run)(item, with_set=with_set) for item in items])
 
 
-def _row(run: dict[str, Any], *, with_set: bool) -> Row:
+def _run(run: dict[str, Any], *, with_set: bool) -> Row:
     took = words.seconds(run["duration_s"]) if run["duration_s"] is not None else ""
     return (
         words.local(run["ended"] or run["slot"]),
@@ -28,9 +28,22 @@ def _row(run: dict[str, Any], *, with_set: bool) -> Row:
     )
 
 
+def _restore(restore: dict[str, Any], *, with_set: bool) -> Row:
+    what = f"{restore['archive']} -> {restore['to']}"
+    return (
+        words.local(restore["at"]),
+        *((escaped(restore["backup_set"]),) if with_set else ()),
+        "restore",
+        words.outcome(restore),
+        words.seconds(restore["duration_s"]),
+        "",
+        escaped(f"{what}, {restore['error']}" if restore["error"] else what),
+    )
+
+
 def _what(run: dict[str, Any]) -> str:
     if run["slots"] > 1:
-        return f"{run['slots']} slots, {words.local(run['slot'])} to {words.local(run['last_slot'])}"
+        return f"{run['slots']} slots, {words.stretch(run['slot'], run['last_slot'])}"
     if run["outcome"] in ("missed", "skipped"):
         return f"slot {words.local(run['slot'])}" + (f", {escaped(run['message'])}" if run["message"] else "")
     return escaped(run["message"] or run["archive"] or "")

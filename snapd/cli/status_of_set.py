@@ -8,7 +8,7 @@ from typing import Any
 from snapd.cli import words
 from snapd.cli.marks import marks
 from snapd.cli.output import bold, coloured, escaped, fact
-from snapd.cli.runs import print_runs
+from snapd.cli.runs import print_history
 from snapd.cli.table import Cell, Row, print_rows, print_sentence, print_table
 
 
@@ -25,7 +25,7 @@ def print_set(item: dict[str, Any], runs: list[dict[str, Any]], now: datetime) -
         _print_complaint(kind, job)
     if runs:
         fact()
-        print_runs(runs, with_set=False)
+        print_history(runs, with_set=False)
 
 
 def _archives(item: dict[str, Any], now: datetime) -> str:

@@ -36,6 +36,13 @@ def local(text: str | None) -> str:
     return instant(text).astimezone().strftime("%Y-%m-%d %H:%M") if text else ""
 
 
+def stretch(first: str, last: str) -> str:
+    """Return two instants on this machine's clock, to the second where they are within one minute."""
+    if local(first) != local(last):
+        return f"{local(first)} to {local(last)}"
+    return " to ".join(f"{local(text)}:{instant(text):%S}" for text in (first, last))
+
+
 def span(delta: timedelta) -> str:
     """Return a span in one unit, or in two where the largest counts less than ten: `45m`, `2h 3m`, `12d`."""
     parts = format_duration(max(delta, timedelta(0))).split()

@@ -44,7 +44,7 @@ def run(work: Work) -> Result:
     found = _find(work, created.name)
     suspicions = _suspicions(work, staged.dumps)
     _remember(work, replace(found, suspect=bool(suspicions)), created, staged.dumps)
-    return _result(created, staged, suspicions)
+    return _result(work, created, staged, suspicions)
 
 
 def _ask_doctor(work: Work) -> None:
@@ -201,7 +201,7 @@ def _remember(work: Work, archive: Archive, created: Created, dumps: Sequence[Du
 # -- what came of it ------------------------------------------------------------------------------------
 
 
-def _result(created: Created, staged: Staged, suspicions: tuple[str, ...]) -> Result:
+def _result(work: Work, created: Created, staged: Staged, suspicions: tuple[str, ...]) -> Result:
     incomplete = (*staged.lacking, *_could_not_read(created.omitted))
     notes = (*suspicions, *incomplete, *_bounded(created.warnings))
     return Result(
@@ -210,7 +210,7 @@ def _result(created: Created, staged: Staged, suspicions: tuple[str, ...]) -> Re
         bytes_total=created.bytes_total,
         bytes_new=created.bytes_new,
         notes=notes,
-        hint=_hint(created, staged, suspicions),
+        hint=_hint(work, created, staged, suspicions),
         error_code="suspect" if suspicions else "partial" if incomplete else "",
         details={
             "files": created.files,
@@ -221,9 +221,10 @@ def _result(created: Created, staged: Staged, suspicions: tuple[str, ...]) -> Re
     )
 
 
-def _hint(created: Created, staged: Staged, suspicions: tuple[str, ...]) -> str:
+def _hint(work: Work, created: Created, staged: Staged, suspicions: tuple[str, ...]) -> str:
     if suspicions:
-        return "look at the database; a restore test that passes, or accept, clears the suspicion"
+        word = f"`snapd-backup accept {work.backup_set.name}`"
+        return f"look at the database; a restore test that passes, or {word}, clears the suspicion"
     if staged.lacking:
         return "correct the paths of the set, or mount what is missing"
     if created.omitted:

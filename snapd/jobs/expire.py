@@ -301,6 +301,7 @@ def _advice(decision: Decision) -> Iterator[str]:
         yield f"read `snapd-backup expire {name} --plan`, then approve it with --approve"
     elif decision.circumstances.suspects:
         yield f"a restore test that passes clears a suspect archive: `snapd-backup restore-test {name}`"
+        yield f"so does your word that nothing is wrong with it: `snapd-backup accept {name}`"
     else:
         yield "expiry goes on after the next good backup"
 
