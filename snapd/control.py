@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from snapd.errors import NoDaemonError, RefusedError, SnapdError, UsageError
 SOCKET = "control"
 LARGEST_REQUEST = 64 * 1024
 REQUEST_S = 5.0
+ACCEPT_PAUSE_S = 0.1
 ANSWER_S = 30.0
 CONNECTIONS = 32
 BACKLOG = 128
@@ -85,15 +87,18 @@ class Server:
         while not self._closing.is_set():
             try:
                 connection, _address = self._socket.accept()
-            except OSError:
-                if self._closing.is_set():
-                    return
+            except OSError:  # out of descriptors, perhaps: others end
+                self._closing.wait(ACCEPT_PAUSE_S)
                 continue
             if not self._slots.acquire(blocking=False):
                 self._refused(f"more than {CONNECTIONS} connections at once", None)
                 connection.close()
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="control", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="control", daemon=True).start()
+            except RuntimeError:  # out of threads
+                self._slots.release()
+                connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         peer: Peer | None = None
@@ -101,16 +106,17 @@ class Server:
             with connection:
                 peer = _peer(connection)
                 self._converse(connection, peer)
-        except (OSError, ValueError) as error:  # gone, too slow, or not speaking our language
+        except OSError as error:  # gone, or too slow
             self._refused(str(error), peer)
+        except Exception as error:  # noqa: BLE001 - one conversation must never end the socket
+            self._refused(f"{type(error).__name__}: {error}", peer)
         finally:
             self._slots.release()
 
     def _converse(self, connection: socket.socket, peer: Peer) -> None:
-        connection.settimeout(REQUEST_S)
         try:
             self._admit(peer)
-            request = {**_parse(_read_line(connection)), PEER_UID: peer.uid}
+            request = {**_parse(_read_line(connection, time.monotonic() + REQUEST_S)), PEER_UID: peer.uid}
         except (SnapdError, ValueError, TimeoutError) as error:
             text = "the request took too long" if isinstance(error, TimeoutError) else str(error)
             self._refused(text, peer)
@@ -130,8 +136,14 @@ class Server:
             return
         group = self._path.stat().st_gid
         if peer.gid != group and group not in _groups_of(peer):
-            name = grp.getgrgid(group).gr_name
-            raise RefusedError(f"user {peer.uid} is not a member of the group {name}")
+            raise RefusedError(f"user {peer.uid} is not a member of the group {_group_name(group)}")
+
+
+def _group_name(group: int) -> str:
+    try:
+        return grp.getgrgid(group).gr_name
+    except KeyError:
+        return str(group)
 
 
 def _groups_of(peer: Peer) -> list[int]:
@@ -145,9 +157,10 @@ def _peer(connection: socket.socket) -> Peer:
     return Peer(*struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
 
 
-def _read_line(connection: socket.socket) -> bytes:
+def _read_line(connection: socket.socket, deadline: float) -> bytes:
     line = b""
     while not line.endswith(b"\n"):
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
         chunk = connection.recv(LARGEST_REQUEST + 1 - len(line))
         if not chunk:
             raise ValueError("the request ended early")

@@ -10,9 +10,8 @@ import faulthandler
 import os
 import queue
 import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,6 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from snapd import jobs
 from snapd.clocks import Reading, read_clocks
 from snapd.config import Config, Folders
 from snapd.control import Peer, Server
@@ -28,12 +26,13 @@ from snapd.cron import Schedule
 from snapd.errors import ConfigError, SnapdError
 from snapd.followers import Event
 from snapd.history import History
-from snapd.model import Kind, Problem, job_id, split_job_id
+from snapd.model import Kind, job_id, split_job_id
 from snapd.operations import InUse, Operations, Situation, describe, reload_refused
 from snapd.runner import Runner, wall_clock
 from snapd.schedule import LATE, AlarmClock, Slots, Trigger
-from snapd.state_folder import Loaded, claim, keep, load, make_folders, read
+from snapd.state_folder import Loaded, changes, claim, keep, load, make_folders, read
 from snapd.systemd import Notifier, watchdog_interval
+from snapd.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -41,11 +40,15 @@ PASS_S = 60.0
 """Catching up happens at least this often, whatever else fails."""
 
 JUMP_S = 60.0
+AWAY_S = 7 * 86400.0
+AWAKE_S = 3600.0
+TIDY_S = 86400.0
 REFUSALS_S = 10.0
 END_S = 20.0
 """What a stop may take beyond its limit: killing the engine, closing the history."""
 
 RESTART_S = 10.0
+DEFECT_S = 1.0
 LOOK_S = 600.0
 """How old the lights in the status line may be: they go off by time alone, after an hour at least."""
 
@@ -91,6 +94,8 @@ class Daemon:
         self._alarm_down = False
         self._alarm_tried = 0.0
         self._last_refusal = 0.0
+        self._awake_at = -AWAKE_S
+        self._tidied_at = time.monotonic()
         self._looked: object = None
         self._looked_at = 0.0
         loaded = load(file, folders)
@@ -107,16 +112,18 @@ class Daemon:
         )
         self._slots = Slots(self._history)
         self._alarm = AlarmClock(folders.state, lambda: self._mailbox.put(Mail("wake")))
+        self._upkeep = Upkeep(lambda: self._situation.accepted, self._history, folders, clock)
         self._operations = Operations(
             lambda: self._situation,
             self._history,
             self.runner,
             folders,
+            problems=self._upkeep.problems,
             coming=self._slots.coming,
             reload=self._ask_reload,
             in_use=in_use,
         )
-        self._server = Server(folders.runtime, self._answer, self._refused)
+        self._server = Server(folders.runtime, self._operations.answer, self._refused)
 
     # -- start ----------------------------------------------------------------------------------------
 
@@ -126,15 +133,20 @@ class Daemon:
             signal.signal(number, lambda *_: self._mailbox.put(Mail("stop")))
         signal.signal(signal.SIGHUP, lambda *_: self._mailbox.put(Mail("hangup")))
         self._begin()
+        in_order = False
         try:
             self._loop()
+            in_order = True
         finally:
-            self._end()
+            self._end(in_order=in_order)
         return 0
 
     def _begin(self) -> None:
         now = self._clock()
-        self._recover(now)
+        self._doubt_clock(now)
+        recovered = self.runner.recover(now)
+        if recovered:
+            log.warning("recovered", runs=recovered)
         self._take(now)
         if self._history.rebuilt:
             config = self._situation.accepted.config
@@ -146,24 +158,20 @@ class Daemon:
         log.info("daemon-ready", sets=len(situation.accepted.config.backup), file=str(self._file))
         if situation.refused:
             log.error("config-fallback", problems="\n".join(situation.refused))
-        self._tell_problems(situation.problems)
         self._tell_status()
-        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
+        self._upkeep.look_soon()
+        self._upkeep.tidy()
 
-    def _recover(self, now: datetime) -> None:
-        clean = self._history.noted("stopping") is not None
-        recovered = self.runner.recover(now, clean_stop=clean)
-        self._history.note("stopping", None)
-        if recovered:
-            log.warning("recovered", runs=recovered, clean_stop=clean)
+    def _doubt_clock(self, now: datetime) -> None:
+        """A machine that was away for a week, or a clock that was wrong then or is now: nobody can tell.
 
-    def _tidy(self) -> None:
-        """Long cleaning, after READY: leftovers of dead runs, and old rows."""
-        alive = frozenset(run.run_id for run in self._history.unfinished() if run.running)
-        removed = jobs.clean_leftovers(self._folders, alive)
-        if removed:
-            log.info("leftovers-removed", paths=[str(path) for path in removed])
-        self._history.compact(self._clock())
+        So a large expiry asks first; everything else goes on.
+        """
+        noted = self._history.noted("awake")
+        away = (now - datetime.fromisoformat(noted)).total_seconds() if noted else 0.0
+        if away > AWAY_S or away < -JUMP_S:
+            log.warning("clock-doubtful", seconds=round(away))
+            self._history.note("clock-jumped", now.isoformat())
 
     def _describe(self, loaded: Loaded) -> Situation:
         return describe(loaded, self._file, self._folders, accepted_at=self._clock(), started=self._started)
@@ -197,9 +205,16 @@ class Daemon:
             after = read_clocks(now)
             self._notice_jump(before, after)
             before = after
-            if mail is not None:
-                self._open(mail, now)
-            self._pass(now, woken=mail is not None and mail.what == "wake")
+            try:
+                self._serve(mail, now)
+            except Exception:
+                log.exception("run-defect")
+                time.sleep(DEFECT_S)
+
+    def _serve(self, mail: Mail | None, now: datetime) -> None:
+        if mail is not None:
+            self._open(mail, now)
+        self._pass(now, woken=mail is not None and mail.what == "wake")
 
     def _next_mail(self) -> Mail | None:
         try:
@@ -241,11 +256,22 @@ class Daemon:
             self._restart_alarm(now, "late" if late else "its thread ended")
         self.runner.enforce_limits()
         self._history.flush()
+        self._note_awake(now)
         self._tell_status()
         if self.runner.at_work():
             self._notifier.watchdog()
         else:
             log.error("watchdog-withheld")
+
+    def _note_awake(self, now: datetime) -> None:
+        """Remember once an hour that we are here, and look after things once a day."""
+        since = time.monotonic()
+        if since - self._awake_at >= AWAKE_S:
+            self._awake_at = since
+            self._history.note("awake", now.isoformat())
+        if since - self._tidied_at >= TIDY_S:
+            self._tidied_at = since
+            self._upkeep.tidy()
 
     def _restart_alarm(self, now: datetime, reason: str) -> None:
         if self._alarm_down and time.monotonic() - self._alarm_tried < RESTART_S:
@@ -283,10 +309,10 @@ class Daemon:
         """Called by the socket's thread: let the main thread reload, and wait for its verdict."""
         mail = Mail("reload")
         self._mailbox.put(mail)
-        answer = mail.reply.get(timeout=PASS_S)
+        answer = mail.reply.get()
         if isinstance(answer, SnapdError):
             raise answer
-        return answer
+        return {**answer, "problems": [item.message for item in self._upkeep.look()]}
 
     def _reload(self, now: datetime) -> Event:
         self._notifier.reloading()
@@ -302,21 +328,13 @@ class Daemon:
             self._situation = self._describe(Loaded(accepted))
             self._take(now)
             self.runner.notify()
-            change = _change(before, accepted.config)
+            change = changes(before, accepted.config)
             log.info("config-accepted", file=str(self._file), **change)
-            self._tell_problems(self._situation.problems)
-            return {
-                **change,
-                "problems": [item.message for item in self._situation.problems],
-                "notes": _not_reloaded(accepted.config),
-            }
+            return {**change, "notes": _not_reloaded(accepted.config)}
         finally:
             self._notifier.ready()
 
     # -- what others see ------------------------------------------------------------------------------
-
-    def _answer(self, request: Event) -> Generator[Event | None]:
-        return self._operations.answer(request)
 
     def _refused(self, reason: str, peer: Peer | None) -> None:
         """Log what the socket turned away, once in ten seconds at most."""
@@ -330,16 +348,6 @@ class Daemon:
             "config-rejected", file=str(self._file), problems="\n".join((error.message, *error.problems))
         )
 
-    def _tell_problems(self, problems: tuple[Problem, ...]) -> None:
-        for item in problems:
-            log.error(
-                "machine-problem",
-                reason=item.message,
-                hint=item.hint or None,
-                store=item.store or None,
-                backup_set=item.backup_set or None,
-            )
-
     def _tell_status(self) -> None:
         """Tell systemd what runs and what comes next; the lights are looked up anew only now and then."""
         now = time.monotonic()
@@ -350,26 +358,19 @@ class Daemon:
 
     # -- stop -----------------------------------------------------------------------------------------
 
-    def _end(self) -> None:
+    def _end(self, *, in_order: bool) -> None:
         self._notifier.stopping()
         limit = self._situation.accepted.config.daemon.stop_limit.total_seconds()
         self._notifier.extend(limit + END_S)  # systemd enforces the watchdog during a stop, too
         log.info("daemon-stopping", running=len(self.runner.current()))
-        self._history.note("stopping", self._clock().isoformat())
+        if in_order:  # what a defect cuts off counts towards the crash loop
+            self._history.note("stopping", self._clock().isoformat())
+        self._history.note("awake", self._clock().isoformat())
         self._server.stop()
         self._alarm.stop()
         ended = self.runner.stop(limit)
         self._history.close()
         log.info("daemon-stopped", clean=ended)
-
-
-def _change(before: Config, after: Config) -> dict[str, list[str]]:
-    old, new = before.backup, after.backup
-    return {
-        "added": [name for name in new if name not in old],
-        "removed": [name for name in old if name not in new],
-        "changed": [name for name in new if name in old and new[name] != old[name]],
-    }
 
 
 def _not_reloaded(config: Config) -> list[str]:

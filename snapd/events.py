@@ -100,8 +100,8 @@ _event(
 _event(
     "run-defect",
     "087fb48a213c4384b0cc4ba72d2e61e9",
-    "{kind:kind} of {backup_set} met a defect of snapd-backup",
-    "An error that should not exist ended a run; TRACEBACK says where.",
+    "a defect of snapd-backup[ in {kind:kind} of][ {backup_set}]",
+    "An error that should not exist ended a run, or stopped the lane for a second; TRACEBACK says where.",
 )
 _event(
     "slots-missed",
@@ -168,6 +168,12 @@ _event(
     "b08f1eeab15945f8bdf503341f041fac",
     "the clock jumped by {seconds:span}",
     "The machine slept or its clock was set; slots are caught up.",
+)
+_event(
+    "clock-doubtful",
+    "2f0a3c0e6a1d4a0f9b7c55d1c8f4e6b2",
+    "the last sign of life is {seconds:span} ago: the machine was away, or its clock is wrong",
+    "At a start. Backups go on; an expiry that would delete much asks for approval first.",
 )
 _event(
     "job-moved",

@@ -13,6 +13,7 @@ from snapd.history import History
 from snapd.operations import InUse, Operations, describe
 from snapd.runner import Runner, wall_clock
 from snapd.state_folder import Loaded, claim, make_folders, read
+from snapd.upkeep import Upkeep
 
 
 @contextmanager
@@ -31,10 +32,17 @@ def once(file: Path, folders: Folders) -> Iterator[Operations]:
     runner = Runner(lambda: accepted, history, folders, in_use=in_use.names, only_asked=True)
     situation = describe(Loaded(accepted), file, folders, accepted_at=now, started=now)
     operations = Operations(
-        lambda: situation, history, runner, folders, coming=list, reload=_no_daemon, in_use=in_use
+        lambda: situation,
+        history,
+        runner,
+        folders,
+        problems=Upkeep(lambda: accepted, history, folders, wall_clock).look,
+        coming=list,
+        reload=_no_daemon,
+        in_use=in_use,
     )
     try:
-        runner.recover(now, clean_stop=False)
+        runner.recover(now)
         runner.start()
         yield operations
     finally:

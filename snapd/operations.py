@@ -55,7 +55,6 @@ class Situation:
     started: datetime
     properties: Mapping[str, Properties]
     refused: tuple[str, ...] = ()  # problems of the file, when the last accepted one runs instead
-    problems: tuple[Problem, ...] = ()
 
 
 def describe(
@@ -70,7 +69,6 @@ def describe(
         started=started,
         properties={name: machine.engine_of(name, config, folders).properties for name in config.store},
         refused=loaded.refused,
-        problems=machine.problems(config, folders),
     )
 
 
@@ -84,6 +82,7 @@ class Operations:
         runner: Runner,
         folders: Folders,
         *,
+        problems: Callable[[], tuple[Problem, ...]],
         coming: Callable[[], list[tuple[datetime, str]]],
         reload: Callable[[], Event],
         in_use: InUse,
@@ -92,6 +91,7 @@ class Operations:
         self._history = history
         self._runner = runner
         self._folders = folders
+        self._problems = problems
         self._coming = coming
         self._reload = reload
         self._in_use = in_use
@@ -102,7 +102,7 @@ class Operations:
             yield from self._dispatch(request)
         except SnapdError as error:
             yield error_event(error)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             yield error_event(UsageError(f"malformed request: {error}"))
 
     def _dispatch(self, request: Mapping[str, Any]) -> Answer:
@@ -162,9 +162,7 @@ class Operations:
             "lock": self._holder(),
             "next": {"job": coming[0][1], "slot": coming[0][0].isoformat()} if coming else None,
             "history": {"unwritten": self._history.unwritten, "rebuilt": self._history.noted("rebuilt")},
-            "problems": [
-                problem_json(item) for item in machine.problems(situation.accepted.config, self._folders)
-            ],
+            "problems": [problem_json(item) for item in self._problems()],
             "sets": [
                 self._set_status(name, situation, {job: at for at, job in coming}, now) for name in names
             ],
@@ -318,7 +316,6 @@ class Operations:
         except (ValueError, OverflowError) as error:
             raise UsageError(str(error)) from error
         self._history.pause(name, until)
-        self._runner.withdraw(name)
         log.info("paused", backup_set=name, until=until.isoformat())
         return {"set": name, "paused_until": until.isoformat()}
 

@@ -50,6 +50,11 @@ def defect(run: Run) -> None:
     log.exception("run-defect", **_who(run))
 
 
+def lane_defect() -> None:
+    """Log the traceback of the exception at hand, which hit the lane between two runs."""
+    log.exception("run-defect")
+
+
 def crash_loop(run: Run) -> None:
     log.error("crash-loop", **_who(run), error_code=run.error_code, hint=run.hint)
 

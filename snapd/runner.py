@@ -31,6 +31,8 @@ from snapd.workshop import BuildEngine, Current, Workshop
 LOCK_POLL_S = 0.2
 HEARTBEAT_S = 10.0
 READ_WAIT_S = 600.0
+READ_WALL_S = 600.0
+DEFECT_S = 1.0
 
 
 def wall_clock() -> datetime:
@@ -112,11 +114,16 @@ class Runner:
         with self._changed:
             return tuple(self._current)
 
-    def recover(self, now: datetime, *, clean_stop: bool) -> int:
-        """Settle rows that a daemon which is gone left running. Returns how many."""
+    def recover(self, now: datetime) -> int:
+        """Settle rows that a daemon which is gone left running. Returns how many.
+
+        Without the marker of an orderly stop they count towards the crash loop.
+        """
+        clean_stop = self._history.noted("stopping") is not None
         left = [run for run in self._history.unfinished() if run.running]
         for run in left:
             self._write(agenda.recover(run, now, new_run_id, clean_stop=clean_stop))
+        self._history.note("stopping", None)
         return len(left)
 
     def ask(self, job: str, now: datetime) -> Run:
@@ -139,54 +146,57 @@ class Runner:
         for run in self._history.unfinished():
             if run.job == job:
                 hurried = replace(run, not_before=None)
-                if hurried != run:
-                    self._history.update(hurried)
+                self._history.replace_waiting(hurried)
                 return hurried
         return None
-
-    def withdraw(self, backup_set: str) -> None:
-        """End the waiting rows of a set that is paused now; a run in progress goes on."""
-        with self._changed:
-            for run in self._history.unfinished():
-                if run.backup_set == backup_set and not run.running:
-                    self._history.update(agenda.skipped(run, self.clock(), "the set is paused"))
 
     def enforce_limits(self) -> None:
         """End a run that passed the run limit; a creation is limited by stall alone."""
         limit = self._accepted().config.daemon.run_limit.total_seconds()
-        for current in self.current():
-            if current.run.kind is not Kind.BACKUP and time.monotonic() - current.since > limit:
+        for current in self._at_it():
+            if current.ran_longer_than(limit):
                 current.launcher.interrupt.request("limit")
 
     def at_work(self) -> bool:
-        """Whether the lane does its work: it turns, or its run is inside its limit plus grace."""
+        """Whether the lane does its work: it turns, or its run is inside its limit plus grace.
+
+        A creation has no limit of its own, but a child of it that was killed must go.
+        """
         if self._lane is None or not self._lane.is_alive():
             return False
-        running = self.current()
+        running = self._at_it()
         if not running:
             return time.monotonic() - self._turned < 6 * HEARTBEAT_S
         daemon = self._accepted().config.daemon
         patience = daemon.run_limit.total_seconds() + daemon.stop_limit.total_seconds()
-        return not any(
-            current.launcher.overdue(time.monotonic())
-            or (current.run.kind is not Kind.BACKUP and time.monotonic() - current.since > patience)
-            for current in running
-        )
+        return not any(current.hangs() or current.ran_longer_than(patience) for current in running)
+
+    def _at_it(self) -> list[Current]:
+        """Runs in progress, without those that stepped aside for another."""
+        return [current for current in self.current() if not current.aside]
 
     # -- the lane -------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         while not self._stopping.is_set():
             self._turned = time.monotonic()
-            run = self._acquire_for_next(tuple(Kind))
-            if run is None:
-                self._rest()
-                continue
             try:
-                self.carry_out(run)
-            finally:
-                if self.lock.held:  # a run that stepped aside as the daemon stopped came back without it
-                    self.lock.release()
+                self._take_one()
+            except Exception:  # noqa: BLE001 - whatever it was (a lock file on a read-only disk), backups go on
+                reports.lane_defect()
+                self._stopping.wait(DEFECT_S)
+
+    def _take_one(self) -> None:
+        run = self._acquire_for_next(tuple(Kind))
+        if run is None:
+            self._rest()
+            return
+        try:
+            self.carry_out(run)
+        finally:
+            self._turned = time.monotonic()
+            if self.lock.held:  # a run that stepped aside as the daemon stopped came back without it
+                self.lock.release()
 
     def _rest(self) -> None:
         with self._changed:
@@ -213,10 +223,15 @@ class Runner:
         return None
 
     def _next(self, kinds: Iterable[Kind]) -> Run | None:
-        rows = self._history.unfinished()
-        if self._asked is not None:
-            rows = tuple(run for run in rows if run.job in self._asked)
-        return agenda.next_due(rows, self.clock(), kinds=kinds)
+        now = self.clock()
+        rows = [run for run in self._history.unfinished() if self._may_run(run, now)]
+        return agenda.next_due(rows, now, kinds=kinds)
+
+    def _may_run(self, run: Run, now: datetime) -> bool:
+        """A paused set runs only what an operator asks for; what was due before the pause waits."""
+        if self._asked is not None and run.job not in self._asked:
+            return False
+        return run.cause is Cause.MANUAL or self._history.paused_until(run.backup_set, now) is None
 
     def _take_lock(self, run: Run) -> bool:
         return self.lock.try_acquire(_holder(run, self.clock()))
@@ -227,11 +242,12 @@ class Runner:
         reports.waiting(run, who)
         self.followers.tell(run.run_id, {"event": "waiting", "holder": who})
 
-    def carry_out(self, due: Run) -> Run:
-        """Carry a row out, with the lock held, and return it as it ended (or waits for its retry)."""
+    def carry_out(self, due: Run) -> None:
+        """Carry a row out, with the lock held; does nothing for one that somebody else ended meanwhile."""
         accepted = self._accepted()
         run = agenda.started(due, self.clock())
-        self._history.update(run)
+        if not self._history.replace_waiting(run):
+            return
         current = Current(run, Launcher(lock_fd=self.lock.fd), time.monotonic())
         with self._changed:
             self._current.append(current)
@@ -247,7 +263,6 @@ class Runner:
         ended = settled.updated[0]
         self._tell_end(ended, settled, time.monotonic() - current.since)
         self._count_change()
-        return ended
 
     def _count_change(self) -> None:
         self.changes += 1
@@ -274,23 +289,30 @@ class Runner:
     def reading(self, job: str) -> Iterator[Work]:
         """Yield the world of a job for a short look at its store, with the lock held; runs go first.
 
-        Raises BusyError when the lock does not come free within `READ_WAIT_S`.
+        A backup that becomes due meanwhile, or a stop, interrupts what the engine is doing. Raises BusyError
+        when the lock does not come free within `READ_WAIT_S`.
         """
         asked = agenda.new_run(job, self.clock(), Cause.MANUAL, new_run_id())
-        lock = SingleLock(self._folders.state)
-        until = time.monotonic() + READ_WAIT_S
-        while self._due() or not lock.try_acquire(_holder(asked, self.clock())):
-            if time.monotonic() > until:
-                raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
-            time.sleep(LOCK_POLL_S)
+        lock = self._lock_for_reading(asked)
+        current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic(), aside=True)
+        with self._changed:
+            self._current.append(current)
         try:
-            current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic())
-            yield self._workshop.work(current, self._accepted(), _Turn(self, current))
+            with self.yielding(current):
+                yield self._workshop.work(current, self._accepted(), _Turn(self, current), wall_s=READ_WALL_S)
         finally:
+            with self._changed:
+                self._current.remove(current)
             lock.release()
 
-    def _due(self) -> bool:
-        return self._lane is not None and self._next(tuple(Kind)) is not None
+    def _lock_for_reading(self, asked: Run) -> SingleLock:
+        lock = SingleLock(self._folders.state)
+        until = time.monotonic() + READ_WAIT_S
+        while self._next(tuple(Kind)) or not lock.try_acquire(_holder(asked, self.clock())):
+            if time.monotonic() > until:
+                raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
+            self._stopping.wait(LOCK_POLL_S)
+        return lock
 
     # -- stepping aside -------------------------------------------------------------------------------
 
@@ -303,20 +325,31 @@ class Runner:
             raise InterruptedRunError("the daemon is stopping", cause="stop")
         if not self._backup_due():
             return
+        left = time.monotonic()
+        current.aside = True
         self.lock.release()
+        try:
+            self._run_backups()
+            self._retake_lock(current)
+        finally:
+            current.aside = False
+            current.since += time.monotonic() - left  # time aside does not count against its limit
+
+    def _run_backups(self) -> None:
         while (backup := self._acquire_for_next([Kind.BACKUP])) is not None:
             try:
                 self.carry_out(backup)
             finally:
                 self.lock.release()
-        while not self._take_lock(current.run):
-            if self._stopping.is_set():
-                break
+
+    def _retake_lock(self, current: Current) -> None:
+        while not self._stopping.is_set():
+            if self._take_lock(current.run):
+                current.launcher.lock_fd = self.lock.fd
+                return
             with self._changed:
                 self._changed.wait(LOCK_POLL_S)
-        if self._stopping.is_set():
-            raise InterruptedRunError("the daemon is stopping", cause="stop")
-        current.launcher.lock_fd = self.lock.fd
+        raise InterruptedRunError("the daemon is stopping", cause="stop")
 
     @contextmanager
     def yielding(self, current: Current) -> Iterator[None]:
@@ -346,7 +379,8 @@ class Runner:
     def _tell_end(self, run: Run, settled: agenda.Settled, seconds: float) -> None:
         reports.ended(run, seconds)
         if run.outcome is None:
-            told: Event = {"event": "retry", "at": str(run.not_before), "message": run.message}
+            at = run.not_before.isoformat() if run.not_before else None
+            told: Event = {"event": "retry", "at": at, "message": run.message}
         else:
             told = {"event": "ended", "successor": settled.added[0].run_id if settled.added else None}
         self.followers.tell(run.run_id, told)

@@ -7,7 +7,7 @@ have passed is counted from the history, so that no single lost wake-up loses a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -262,8 +262,8 @@ class Slots:
         """End the waiting rows of every job that is not in `jobs` (a running one ends by itself)."""
         keep = frozenset(jobs)
         for run in self._history.unfinished():
-            if run.job not in keep and not run.running:
-                self._history.update(agenda.skipped(run, now, "the job was removed from the config"))
+            if run.job not in keep:
+                self._history.replace_waiting(agenda.skipped(run, now, "the job was removed from the config"))
 
     def make_due(self, jobs: Iterable[str], now: datetime) -> None:
         """Make a catch-up run due for each job that has none waiting: what was accounted for is lost."""
@@ -284,14 +284,18 @@ class Slots:
             if passed is not None:
                 due += self._settle(job, passed, now, awake=awake)
                 earliest = min(earliest or passed.first, passed.first)
-                self._account(job, passed.last)
         return CaughtUp(due, earliest)
 
     def rewind(self, now: datetime) -> tuple[str, ...]:
-        """After the clock went back: account for nothing later than now. Returns the jobs concerned."""
+        """After the clock went back: account for nothing later than now, and let no retry wait for a time
+        that only the wrong clock knew. Slots that come again are run again. Returns the jobs concerned.
+        """
         ahead = [job for job, through in self._through.items() if through > now]
         for job in ahead:
             self._account(job, now)
+        for run in self._history.unfinished():
+            if run.not_before is not None and run.not_before > now + agenda.RETRY_AFTER[-1]:
+                self._history.replace_waiting(replace(run, not_before=None))
         return tuple(ahead)
 
     def next_slot(self) -> datetime | None:
@@ -330,20 +334,38 @@ class Slots:
         self._next.pop(job, None)
 
     def _account(self, job: str, through: datetime) -> None:
+        self._history.watch([self._watched(job, through)])
+        self._place(job, self._schedules[job], through)
+
+    def _watched(self, job: str, through: datetime) -> Watched:
         schedule = self._schedules[job]
-        self._through[job] = through
-        self._set_next(job)
-        self._history.watch([Watched(job, schedule.expression, schedule.timezone, through)])
+        return Watched(job, schedule.expression, schedule.timezone, through)
 
     def _settle(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> int:
-        try:
-            return self._write(job, passed, now, awake=awake)
-        except SecondRowError:  # an operator asked for the job between our look and our row: look again
-            return self._write(job, passed, now, awake=awake)
+        """Write what the slots became; returns how many runs are due by it."""
+        while True:
+            settled = self._decide(job, passed, now, awake=awake)
+            try:
+                if all(self._replace(run) for run in settled.updated):
+                    self._history.add(settled.added, accounted=self._watched(job, passed.last))
+                    break
+            except SecondRowError:  # an operator asked for the job between our look and our row
+                continue
+        self._place(job, self._schedules[job], passed.last)
+        for run in (*settled.updated, *settled.added):
+            _tell(run, passed)
+        return sum(run.outcome is None for run in settled.added)
 
-    def _write(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> int:
+    def _replace(self, run: Run) -> bool:
+        """Replace a row; False for one that waited when we looked and runs, or has ended, now."""
+        if run.outcome is Outcome.SKIPPED:  # a longer stretch of slots: nobody else writes it
+            self._history.update(run)
+            return True
+        return self._history.replace_waiting(run)
+
+    def _decide(self, job: str, passed: Passed, now: datetime, *, awake: bool) -> agenda.Settled:
         _kind, backup_set = split_job_id(job)
-        settled = agenda.settle_slots(
+        return agenda.settle_slots(
             job,
             passed,
             now,
@@ -353,12 +375,6 @@ class Slots:
             paused=self._history.paused_until(backup_set, passed.last) is not None,
             awake=awake,
         )
-        for run in settled.updated:
-            self._history.update(run)
-        self._history.add(settled.added)
-        for run in (*settled.updated, *settled.added):
-            _tell(run, passed)
-        return sum(run.outcome is None for run in settled.added)
 
 
 def _same(watched: Watched, schedule: Schedule) -> bool:

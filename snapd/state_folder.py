@@ -70,6 +70,16 @@ def keep(accepted: Accepted, folders: Folders) -> None:
         log.warning("accepted-not-kept", path=str(path), reason=str(error))
 
 
+def changes(before: Config, after: Config) -> dict[str, list[str]]:
+    """Name the sets that a reload adds, removes and changes."""
+    old, new = before.backup, after.backup
+    return {
+        "added": [name for name in new if name not in old],
+        "removed": [name for name in old if name not in new],
+        "changed": [name for name in new if name in old and new[name] != old[name]],
+    }
+
+
 def claim(folders: Folders, now: datetime) -> SingleLock:
     """Take the lock that makes us the only daemon on this state folder."""
     lock = SingleLock(folders.state, name="daemon")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from snapd import machine
@@ -14,7 +14,7 @@ from snapd.facts import due_slot
 from snapd.followers import Followers
 from snapd.history import History, Run
 from snapd.jobs.base import Work, Yielding
-from snapd.model import Progress
+from snapd.model import Kind, Progress
 from snapd.proc import Launcher
 from snapd.state_folder import Accepted
 from snapd.views import progress_json
@@ -26,13 +26,24 @@ BuildEngine = Callable[[str, Store, Tools], Engine]
 
 @dataclass
 class Current:
-    """A run in progress. `yields` while a backup that becomes due may interrupt its child."""
+    """A run in progress. `yields` while a backup that becomes due may interrupt its child; `aside` while it
+    lets others go first, or is no run but a look at a store.
+    """
 
     run: Run
     launcher: Launcher
     since: float  # monotonic seconds
     yields: bool = False
+    aside: bool = False
     progress: Progress = field(default_factory=Progress)
+
+    def ran_longer_than(self, limit_s: float) -> bool:
+        """Whether the run passed a limit; a creation has none but stall, which its launcher keeps."""
+        return self.run.kind is not Kind.BACKUP and time.monotonic() - self.since > limit_s
+
+    def hangs(self) -> bool:
+        """Whether a child that was killed is still there."""
+        return self.launcher.overdue(time.monotonic())
 
 
 class Workshop:
@@ -55,8 +66,13 @@ class Workshop:
         self._build_engine = build_engine
         self._in_use = in_use
 
-    def work(self, current: Current, accepted: Accepted, yielding: Yielding) -> Work:
-        """Return one run's whole world, with the config it keeps to its end."""
+    def work(
+        self, current: Current, accepted: Accepted, yielding: Yielding, *, wall_s: float | None = None
+    ) -> Work:
+        """Return one run's whole world, with the config it keeps to its end.
+
+        `wall_s` limits each engine call more narrowly than the config does.
+        """
         run, config = current.run, accepted.config
         backup_set = config.backup[run.backup_set]
         progress = self._progress_of(current)
@@ -66,7 +82,7 @@ class Workshop:
             config=config,
             config_text=accepted.text,
             folders=self._folders,
-            engine=self._engine(backup_set.store, accepted, current, progress),
+            engine=self._engine(current, accepted, progress, wall_s),
             launcher=current.launcher,
             history=self._history,
             yielding=yielding,
@@ -78,13 +94,19 @@ class Workshop:
         )
 
     def _engine(
-        self, store: str, accepted: Accepted, current: Current, progress: Callable[[Progress], None]
+        self,
+        current: Current,
+        accepted: Accepted,
+        progress: Callable[[Progress], None],
+        wall_s: float | None,
     ) -> Engine:
+        limits = machine.limits_of(accepted.config)
+        store = accepted.config.backup[current.run.backup_set].store
         tools = Tools(
             launcher=current.launcher,
             cache=self._folders.cache / "stores" / store,
             progress=progress,
-            limits=machine.limits_of(accepted.config),
+            limits=limits if wall_s is None else replace(limits, wall_s=wall_s),
         )
         return self._build_engine(store, accepted.config.store[store], tools)
 

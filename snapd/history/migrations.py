@@ -30,7 +30,6 @@ _FIRST: Migration = (
     )
     """,
     "CREATE INDEX runs_unfinished ON runs (slot) WHERE outcome IS NULL",
-    "CREATE INDEX runs_by_slot ON runs (job, slot)",
     "CREATE INDEX ended_by_job ON runs (job, coalesce(ended, last_slot, slot)) WHERE outcome IS NOT NULL",
     "CREATE INDEX ended_by_kind ON runs (kind, coalesce(ended, last_slot, slot)) WHERE outcome IS NOT NULL",
     "CREATE INDEX ended_by_time ON runs (coalesce(ended, last_slot, slot)) WHERE outcome IS NOT NULL",

@@ -9,10 +9,9 @@ from datetime import datetime
 from snapd.history.disk import Disk
 from snapd.history.facts import Run, SecondRowError, Watched
 from snapd.history.rows import Statement, as_stored, put_run, put_watched, run_of, to_text, watched_of
-from snapd.model import Cause, Kind, Outcome, job_id
+from snapd.model import Kind, Outcome, job_id
 
 _NOT_MADE = (Outcome.MISSED, Outcome.SKIPPED)  # slots that no run was made for
-_FOLLOWING = (Cause.INTERRUPTED, Cause.SLICED)
 
 _ROW = "SELECT * FROM runs WHERE run_id = ?"
 _UNFINISHED = "SELECT * FROM runs WHERE outcome IS NULL"
@@ -38,10 +37,6 @@ _ROWS_OF_KIND = """
 """
 _ROWS_OF_JOB = """
     SELECT * FROM ended_runs WHERE job = ? ORDER BY end_instant DESC, slot DESC, run_id DESC LIMIT ?
-"""
-_TAKEN_SLOT = """
-    SELECT run_id FROM runs
-    WHERE job = ? AND slot = ? AND (outcome IS NULL OR outcome NOT IN ('missed', 'skipped')) LIMIT 1
 """
 _END_STRANGERS = """
     UPDATE runs SET outcome = iif(started IS NULL, 'missed', 'interrupted'), ended = ?,
@@ -95,17 +90,29 @@ class RunFacts:
 
     # -- rows -----------------------------------------------------------------------------------------
 
-    def add(self, runs: Sequence[Run]) -> None:
-        """Insert rows (one transaction). Raises SecondRowError for a due row beside an unfinished one;
-        one whose job and slot are there already (missed and skipped rows apart) is left out silently, unless
-        its cause says that it follows an interrupted run: such a one is for the same slot.
+    def add(self, runs: Sequence[Run], *, accounted: Watched | None = None) -> None:
+        """Insert rows, in one transaction with how far their job is accounted for: so no crash makes two runs
+        of a slot, or none. Raises SecondRowError for a due row beside an unfinished one of its job, and
+        ValueError for a known `run_id`, before anything is changed.
         """
         with self._disk.lock:
             new = self._acceptable([as_stored(run) for run in runs])
             statements = [put_run(run) for run in new]
+            if accounted is not None:
+                self._watched[accounted.job] = accounted
+                statements.append(put_watched(accounted))
             for run in new:
                 self._remember(run)
             self._disk.write(*statements, detail=True)
+
+    def replace_waiting(self, run: Run) -> bool:
+        """Replace a row that waits, to begin, hurry or end it; False when it began, or ended, meanwhile."""
+        with self._disk.lock:
+            now = self._unfinished.get(run.run_id)
+            if now is None or now.running:
+                return False
+            self.update(run)
+            return True
 
     def update(self, run: Run) -> None:
         """Replace the row with the same `run_id`; one that damage has taken from the file is there again.
@@ -170,20 +177,9 @@ class RunFacts:
         for run in runs:
             if any(run.run_id == other.run_id for other in new) or self.run(run.run_id) is not None:
                 raise ValueError(f"there is a row {run.run_id} already")
-            if run.outcome is None and self._is_slot_taken(run, new):
-                continue
             self._refuse_second(run, [*self._unfinished.values(), *new])
             new.append(run)
         return new
-
-    def _is_slot_taken(self, run: Run, new: Iterable[Run]) -> bool:
-        if run.cause in _FOLLOWING:
-            return False
-        here = any(
-            other.job == run.job and other.slot == run.slot and other.outcome not in _NOT_MADE
-            for other in new
-        )
-        return here or bool(self._disk.read(tuple, _TAKEN_SLOT, run.job, to_text(run.slot)))
 
     def _refuse_second(self, run: Run, others: Iterable[Run]) -> None:
         if run.outcome is not None:

@@ -15,7 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from snapd.control import ANSWER_S, CONNECTIONS, LARGEST_REQUEST, SOCKET, Event, Peer, Request, Server, ask
+from snapd.control import (
+    ANSWER_S,
+    CONNECTIONS,
+    LARGEST_REQUEST,
+    PEER_UID,
+    SOCKET,
+    Event,
+    Peer,
+    Request,
+    Server,
+    ask,
+)
 from snapd.errors import NoDaemonError, RefusedError
 
 DEADLINE_S = 20.0
@@ -94,6 +105,18 @@ def test_a_request_gets_its_events_in_order_to_the_end(folder: Path) -> None:
     assert events[-1]["event"] == "done"
 
 
+def test_the_server_says_who_asks_whatever_the_client_said(folder: Path) -> None:
+    (event,) = ask(folder, {"op": "echo", PEER_UID: 4242})
+    assert event["echo"] == {"op": "echo", PEER_UID: os.geteuid()}
+
+
+def test_a_silent_daemon_is_given_up_where_the_caller_has_no_patience(folder: Path) -> None:
+    events = ask(folder, {"op": "hold"}, patience_s=0.05)
+    assert next(events)["event"] == "held"
+    with pytest.raises(RefusedError, match="said nothing"):
+        next(events)
+
+
 def test_looking_whether_the_client_is_there_does_not_wait(folder: Path) -> None:
     with raw(folder) as connection:
         connection.settimeout(ANSWER_S / 2)
@@ -155,6 +178,26 @@ def test_rubbish_is_refused_and_the_daemon_goes_on(
 def test_a_request_that_never_ends_is_cut_at_its_bound(folder: Path) -> None:
     event = reply_to(folder, b"x" * (LARGEST_REQUEST + 2))
     assert "too long" in event["message"]
+
+
+def test_a_request_that_trickles_in_is_cut_at_its_deadline(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapd.control.REQUEST_S", 0.2)
+    with raw(folder) as connection:
+        try:
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.01)  # each byte in time, the request never whole
+        except ConnectionError:
+            return
+
+
+def test_an_exception_in_an_answer_ends_that_conversation_only(folder: Path, answering: Answering) -> None:
+    with pytest.raises(RefusedError, match="before it answered"):
+        list(ask(folder, {"op": "count", "to": "many"}))
+    assert any("TypeError" in reason for reason in answering.refusals)
+    assert list(ask(folder, {"op": "echo"}))
 
 
 def test_a_peer_that_hangs_up_in_the_middle_harms_nobody(folder: Path) -> None:

@@ -338,7 +338,7 @@ def _locked(connection: sqlite3.Connection) -> bool:
 def test_a_missing_key_stops_its_store_with_an_alarm_and_nothing_else(place: Place) -> None:
     (place.root / "passphrase").unlink()
     place.start()
-    assert any("passphrase" in item["message"] for item in place.status()["problems"])
+    assert until(lambda: any("passphrase" in item["message"] for item in place.status()["problems"]))
     done = place.ask(op="run", kind="backup", set="mail", follow=True)["run"]
     assert done["outcome"] == "failed"
     assert place.command("check").returncode == 2
@@ -366,3 +366,15 @@ def test_the_passphrase_is_in_no_command_line_and_in_no_log(place: Place) -> Non
     until(place.outcomes)
     assert "a secret" not in (place.root / "log0").read_text()
     assert "a secret" not in (place.root / "calls").read_text()
+
+
+def test_a_daemon_that_was_away_for_long_makes_a_large_expiry_ask(place: Place) -> None:
+    """Nobody can tell a machine that was away from a clock that is wrong."""
+    place.start().terminate()
+    place.daemons[0].wait(DEADLINE_S)
+    with contextlib.closing(sqlite3.connect(place.root / "state" / "history.sqlite")) as history, history:
+        history.execute("UPDATE notes SET value = '2020-01-01T00:00:00+00:00' WHERE key = 'awake'")
+    place.start()
+    with contextlib.closing(sqlite3.connect(place.root / "state" / "history.sqlite")) as history:
+        assert history.execute("SELECT value FROM notes WHERE key = 'clock-jumped'").fetchone()
+    assert "last sign of life" in (place.root / "log1").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -10,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from snapd import machine
+from snapd.events import FIELDS
 from snapd.followers import Event
-from snapd.model import Outcome
+from snapd.history import KnownArchive
+from snapd.model import Archive, Outcome
 from snapd.operations import InUse, Operations, describe
 from snapd.state_folder import Loaded
 from tests.fakes.scene import DEADLINE_S, START, Scene, backed_up_for_long, until
@@ -46,6 +51,7 @@ def operations(scene: Scene, in_use: InUse) -> Operations:
         scene.history,
         scene.runner,
         scene.folders,
+        problems=lambda: machine.problems(scene.accepted.config, scene.folders),
         coming=lambda: [(START + timedelta(minutes=15), "backup:mail")],
         reload=lambda: {"event": "done", "added": [], "removed": [], "changed": []},
         in_use=in_use,
@@ -191,6 +197,113 @@ def test_a_set_is_paused_and_resumed(operations: Operations) -> None:
     assert answer(operations, op="status", set="mail")["status"]["sets"][0]["paused_until"] is None
 
 
+def test_many_may_hold_one_archive_at_once(operations: Operations, in_use: InUse) -> None:
+    gate = threading.Barrier(8)
+
+    def hold_often() -> None:
+        gate.wait()
+        for number in range(200):
+            held = operations.answer({"op": "hold", "set": "mail", "archive": f"mail_{number % 3}"})
+            next(held)
+            in_use.names()
+            held.close()
+
+    threads = [threading.Thread(target=hold_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert in_use.names() == frozenset()
+
+
+RESTORED = {
+    "op": "restored",
+    "set": "mail",
+    "archive": "mail_20261123-120000",
+    "to": "/root/restored",
+    "paths": ["srv/mail"],
+    "seconds": 12.5,
+    "error": None,
+}
+RESTORE = {
+    "at": START.isoformat(),
+    "backup_set": "mail",
+    "archive": "mail_20261123-120000",
+    "to": "/root/restored",
+    "paths": ["srv/mail"],
+    "duration_s": 12.5,
+    "uid": 1000,
+    "outcome": "ok",
+    "error": None,
+}
+
+
+def test_a_restore_that_a_command_made_is_written_down_and_told_once(operations: Operations) -> None:
+    with capture_logs() as said:
+        assert answer(operations, **RESTORED, peer_uid=1000)["restore"] == RESTORE
+    assert answer(operations, op="history") == {"event": "done", "runs": [], "restores": [RESTORE]}
+    (line,) = [entry for entry in said if entry["event"] == "restored"]
+    assert (line["log_level"], line["outcome"], line["peer_uid"]) == ("info", "ok", 1000)
+    assert set(line) - {"event", "log_level"} <= set(FIELDS)
+
+
+def test_a_restore_that_failed_is_told_as_a_warning_with_its_reason(operations: Operations) -> None:
+    with capture_logs() as said:
+        told = answer(operations, **{**RESTORED, "error": "no space left"})["restore"]
+    assert (told["outcome"], told["error"], told["uid"]) == ("failed", "no space left", os.geteuid())
+    (line,) = [entry for entry in said if entry["event"] == "restored"]
+    assert (line["log_level"], line["reason"]) == ("warning", "no space left")
+
+
+def test_the_history_can_be_narrowed_to_restores_or_to_runs(operations: Operations, scene: Scene) -> None:
+    scene.ended(scene.ask("backup:mail"))
+    answer(operations, **RESTORED)
+    answer(operations, **{**RESTORED, "set": "web", "archive": "web_1"})
+    only = answer(operations, op="history", kind="restore")
+    assert (only["runs"], len(only["restores"])) == ([], 2)
+    assert answer(operations, op="history", kind="backup")["restores"] == []
+    assert [item["archive"] for item in answer(operations, op="history", set="web")["restores"]] == ["web_1"]
+    assert len(answer(operations, op="history", limit=1)["restores"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"set": "nope"}, "no backup set 'nope'"),
+        ({"archive": ""}, "'archive' must be a text"),
+        ({"archive": "x" * 4097}, "'archive' must be a text"),
+        ({"to": 7}, "'to' must be a text"),
+        ({"paths": "srv"}, "must be a list"),
+        ({"paths": ["x"] * 1001}, "at most 1000"),
+        ({"paths": [None]}, "'paths' must be a text"),
+        ({"seconds": float("nan")}, "from 0 to ten years"),
+        ({"seconds": -1}, "from 0 to ten years"),
+        ({"seconds": 10**400}, "from 0 to ten years"),
+        ({"seconds": True}, "must be a number"),
+        ({"error": ""}, "'error' must be a text"),
+    ],
+)
+def test_a_restore_that_is_not_believable_is_refused_and_not_written(
+    operations: Operations, change: Mapping[str, Any], said: str
+) -> None:
+    assert said in error(operations, **{**RESTORED, **change})
+    assert answer(operations, op="history")["restores"] == []
+
+
+def test_what_is_suspect_counts_again_once_it_is_accepted(operations: Operations, scene: Scene) -> None:
+    for number, suspect in enumerate((True, False, True)):
+        name = f"mail_20261123-12000{number}"
+        archive = Archive(name, START + timedelta(seconds=number), suspect=suspect)
+        scene.history.record_archive(KnownArchive(archive, "local", "mail", START))
+    with capture_logs() as said:
+        accepted = answer(operations, op="accept", set="mail", peer_uid=7)["accepted"]
+        assert answer(operations, op="accept", set="mail")["accepted"] == []
+    assert accepted == ["mail_20261123-120002", "mail_20261123-120000"]
+    assert not [known for known in scene.history.known_archives("mail") if known.archive.suspect]
+    (line,) = [entry for entry in said if entry["event"] == "accepted"]
+    assert (line["log_level"], line["count"], line["archives"], line["peer_uid"]) == ("info", 2, accepted, 7)
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
@@ -199,6 +312,9 @@ def test_a_set_is_paused_and_resumed(operations: Operations) -> None:
         ({"op": "run", "kind": "restore-test", "set": "mail", "follow": False}, "no restore-test job"),
         ({"op": "run", "kind": "shrink", "set": "mail", "follow": False}, "malformed"),
         ({"op": "run"}, "malformed"),
+        ({"op": "restored", "set": "mail"}, "malformed"),
+        ({"op": "accept"}, "malformed"),
+        ({"op": "accept", "set": "nope"}, "no backup set"),
         ({"op": "pause", "set": "mail", "for": "soon"}, "no duration"),
         ({"op": "pause", "set": "mail", "for": "99999999999999w"}, "longer than"),
         ({"op": "history", "limit": "many"}, "malformed"),

@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from snapd.cron import Schedule
-from snapd.history import History
+from snapd.history import History, Run
 from snapd.model import Cause, Outcome
 from snapd.schedule import AlarmClock, Diff, Slots, Stored, Trigger, diff
 
@@ -202,6 +203,48 @@ def test_slots_during_a_pause_are_skipped(history: History) -> None:
     history.pause("a", NOW + 5 * MINUTE)
     slots.catch_up(NOW + 2 * MINUTE)
     assert outcomes(history) == [("backup:a", Outcome.SKIPPED, 2)]
+
+
+def test_slots_that_come_again_after_the_clock_went_back_run_again(history: History) -> None:
+    slots = Slots(history)
+    slots.set_jobs({"backup:a": every("every 1m")}, NOW)
+    slots.catch_up(NOW + MINUTE)
+    (first,) = history.unfinished()
+    history.update(replace(first, started=NOW, ended=NOW + MINUTE, outcome=Outcome.OK))
+    slots.rewind(NOW)
+    assert slots.catch_up(NOW + MINUTE).due == 1
+    (again,) = history.unfinished()
+    assert (again.slot, again.run_id != first.run_id) == (first.slot, True)
+
+
+def test_a_retry_dated_by_a_wrong_clock_does_not_wait_for_it(history: History) -> None:
+    slots = Slots(history)
+    slots.set_jobs({"backup:a": every("every 1m")}, NOW)
+    slots.catch_up(NOW + MINUTE)
+    (due,) = history.unfinished()
+    history.update(replace(due, attempts=1, not_before=NOW + timedelta(days=365)))
+    slots.rewind(NOW)
+    assert history.unfinished()[0].not_before is None
+
+
+def test_a_row_that_began_between_look_and_write_is_not_taken_over(history: History) -> None:
+    slots = Slots(history)
+    slots.set_jobs({"backup:a": every("every 1m")}, NOW)
+    slots.catch_up(NOW + MINUTE)
+    (due,) = history.unfinished()
+    history.update(replace(due, attempts=1, not_before=NOW + 10 * MINUTE))
+    replace_waiting = history.replace_waiting
+
+    def begin_first(run: Run) -> bool:
+        history.replace_waiting = replace_waiting  # type: ignore[method-assign]
+        history.update(replace(due, started=NOW, attempts=2))
+        return replace_waiting(run)
+
+    history.replace_waiting = begin_first  # type: ignore[method-assign]
+    slots.catch_up(NOW + 2 * MINUTE)
+    (running,) = history.unfinished()
+    assert (running.run_id, running.running) == (due.run_id, True)
+    assert history.rows()[0].outcome is Outcome.SKIPPED
 
 
 def test_a_clock_that_went_back_does_not_silence_a_job_for_a_year(history: History) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from snapd.errors import HistoryError
-from snapd.history import History, Run, Watched, runs
+from snapd.history import History, Run, SecondRowError, Watched, runs
 from snapd.history.file import FILE_NAME
 from snapd.model import Cause, Kind, Outcome
 from tests.work.history_rows import DAY, MINUTE, NOW, due, ended, missed, started
@@ -131,14 +132,40 @@ def test_a_run_id_is_used_once(history: History) -> None:
         history.add([replace(due("backup:shop"), run_id=run.run_id)])
 
 
-def test_a_slot_that_has_its_row_is_left_out_silently(history: History) -> None:
-    first = due()
+def test_a_slot_that_comes_again_after_the_clock_went_back_gets_another_row(history: History) -> None:
+    first, again = due(), due()
     history.add([first])
-    history.add([due()])
     history.update(ended(first))
-    history.add([due()])
+    history.add([again])
+    assert history.unfinished() == (again,)
+
+
+def test_rows_and_how_far_their_job_is_accounted_for_are_written_as_one(tmp_path: Path) -> None:
+    history = History(tmp_path, now=NOW)
+    run = due()
+    accounted = Watched(run.job, "@daily", "UTC", NOW)
+    history.add([run])
+    with pytest.raises(SecondRowError):
+        history.add([due()], accounted=accounted)
+    assert history.watched() == {}
+    history.update(ended(run))
+    history.add([due(slot=NOW + MINUTE)], accounted=accounted)
+    history.close()
+    with closing(History(tmp_path, now=NOW)) as again:
+        assert again.watched() == {run.job: accounted}
+        assert len(again.unfinished()) == 1
+
+
+def test_a_waiting_row_is_replaced_only_while_it_waits(history: History) -> None:
+    run = due()
+    history.add([run])
+    running = replace(run, started=NOW, attempts=1)
+    assert history.replace_waiting(running)
+    assert not history.replace_waiting(replace(run, not_before=NOW))
+    assert history.unfinished() == (running,)
+    history.update(ended(running))
+    assert not history.replace_waiting(running)
     assert history.unfinished() == ()
-    assert history.rows() == (ended(first),)
 
 
 def test_a_slot_that_was_missed_or_skipped_may_still_get_its_run(history: History) -> None:
@@ -276,7 +303,6 @@ QUERIES = {
     "rows": runs._ROWS,
     "rows of a kind": runs._ROWS_OF_KIND,
     "rows of a job": runs._ROWS_OF_JOB,
-    "a slot": runs._TAKEN_SLOT,
     "a row": runs._ROW,
 }
 

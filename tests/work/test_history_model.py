@@ -48,16 +48,14 @@ class HistoryMachine(RuleBasedStateMachine):
     def make_due(self, job: str, slot: datetime, cause: Cause) -> None:
         run = due(job, slot, cause)
         mine = [other for other in self.model.values() if other.job == job]
-        taken = any(other.slot == slot and other.outcome not in NOT_MADE for other in mine)
         refused = any(other.outcome is None for other in mine)
         try:
             self.history.add([run])
         except ValueError:
             assert refused
             return
-        if cause is Cause.INTERRUPTED or not taken:
-            assert not refused
-            self.model[run.run_id] = run
+        assert not refused
+        self.model[run.run_id] = run
 
     @rule(job=JOBS, slot=INSTANTS, outcome=st.sampled_from(NOT_MADE), end=st.none() | INSTANTS)
     def record_gap(self, job: str, slot: datetime, outcome: Outcome, end: datetime | None) -> None:

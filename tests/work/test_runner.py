@@ -250,7 +250,7 @@ def test_a_stop_during_an_expiry_ends_it_after_the_batch(scene: Scene) -> None:
 def test_rows_left_running_are_settled_at_the_next_start(scene: Scene) -> None:
     run = scene.ask("backup:mail")
     scene.history.update(_running(run))
-    assert scene.another().recover(START, clean_stop=False) == 1
+    assert scene.another().recover(START) == 1
     cut = scene.history.run(run.run_id)
     assert cut is not None
     assert cut.outcome is Outcome.INTERRUPTED
@@ -261,7 +261,7 @@ def test_a_run_that_kills_the_daemon_each_time_is_given_up_and_others_go_on(scen
     scene.ask("backup:mail")
     for _ in range(2):
         scene.history.update(_running(scene.history.unfinished()[0]))
-        scene.another().recover(START, clean_stop=False)
+        scene.another().recover(START)
     assert scene.history.unfinished() == ()
     ends = {(run.outcome, run.error_code) for run in scene.history.rows(backup_set="mail")}
     assert ends == {(Outcome.INTERRUPTED, ""), (Outcome.FAILED, "crash-loop")}
@@ -331,10 +331,80 @@ def test_a_run_that_was_cut_off_does_not_wait_beside_the_one_that_follows_it_alr
     assert [run.run_id for run in scene.history.unfinished()] == ["faster"]
 
 
-def test_a_paused_set_takes_its_waiting_rows_back(scene: Scene) -> None:
-    mail, web = scene.ask("backup:mail"), scene.ask("backup:web")
-    scene.runner.withdraw("mail")
-    assert [run.run_id for run in scene.history.unfinished()] == [web.run_id]
-    ended = scene.history.run(mail.run_id)
-    assert ended is not None
-    assert (ended.outcome, ended.message) == (Outcome.SKIPPED, "the set is paused")
+def test_a_paused_set_keeps_its_waiting_rows_until_the_pause_is_over(scene: Scene) -> None:
+    row = replace(scene.ask("backup:mail"), cause=Cause.SCHEDULE)
+    scene.history.update(row)
+    scene.history.pause("mail", START + MINUTE)
+    scene.runner.start()
+    assert scene.ended(scene.ask("backup:web")).outcome is Outcome.OK
+    assert scene.history.unfinished() == (row,)
+    scene.clock.at = START + MINUTE
+    scene.runner.notify()
+    assert scene.ended(row).outcome is Outcome.OK
+
+
+def test_what_an_operator_asks_for_runs_in_a_paused_set_too(scene: Scene) -> None:
+    scene.history.pause("mail", START + MINUTE)
+    scene.runner.start()
+    assert scene.ended(scene.ask("backup:mail")).outcome is Outcome.OK
+
+
+def test_a_row_that_was_ended_before_its_start_does_not_run(scene: Scene) -> None:
+    row = scene.ask("backup:mail")
+    assert scene.runner.lock.try_acquire(Holder(pid=1, run_id="x", job="x", since=START))
+    scene.history.update(replace(row, outcome=Outcome.SKIPPED, ended=START))
+    scene.runner.carry_out(row)
+    scene.runner.lock.release()
+    assert scene.created() == []
+
+
+def test_a_defect_between_two_runs_does_not_end_the_lane(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapd.runner.DEFECT_S", 0.0)
+    attempts: list[str] = []
+    take = scene.runner.lock.try_acquire
+
+    def read_only_disk_once(holder: Holder) -> bool:
+        attempts.append(holder.job)
+        if len(attempts) == 1:
+            raise OSError(30, "Read-only file system")
+        return take(holder)
+
+    scene.runner.lock.try_acquire = read_only_disk_once  # type: ignore[method-assign]
+    scene.runner.start()
+    assert scene.ended(scene.ask("backup:mail")).outcome is Outcome.OK
+    assert len(attempts) >= 2
+
+
+def test_a_backup_that_becomes_due_interrupts_a_look_at_the_store(scene: Scene) -> None:
+    scene.runner.start()
+    with scene.runner.reading("backup:mail") as work:
+        row = scene.ask("backup:web")
+        assert until(lambda: work.launcher.interrupt.requested)
+        assert work.launcher.interrupt.reason == "backup-due"
+    assert scene.ended(row).outcome is Outcome.OK
+
+
+def test_time_aside_does_not_count_against_the_limit_of_a_run(scene: Scene) -> None:
+    """A backup of days inside an expiry that stepped aside must not look like an expiry of days."""
+    backed_up_for_long(scene)
+    seen: list[bool] = []
+
+    def ask_once(_name: str) -> None:
+        if not seen:
+            scene.engine.during["create"] = look
+            scene.ask("backup:web")
+            seen.append(True)
+
+    def look(_name: str) -> None:
+        for current in scene.runner.current():
+            if current.aside:
+                current.since -= 10 * 86400.0
+        scene.runner.enforce_limits()
+        seen.append(scene.runner.at_work())
+
+    scene.engine.during["delete"] = ask_once
+    expiry = scene.ended(scene.ask("expire:mail"))
+    assert seen == [True, True]
+    assert expiry.outcome is Outcome.OK
