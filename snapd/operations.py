@@ -36,6 +36,7 @@ from snapd.views import (
     restore_json,
     restore_told,
     run_json,
+    some_of,
 )
 
 __all__ = ["InUse", "Operations", "Situation", "describe", "reload_refused"]
@@ -176,20 +177,20 @@ class Operations:
         ]
         coming = self._coming()
         following = [f"next {coming[0][1]} at {_local(coming[0][0])}"] if coming else []
-        off = [f"{name} ({', '.join(labels)})" for name, labels in self._lights_off(situation, now).items()]
+        off = self._lights_off(situation, now)
         lights = [f"lights off: {', '.join(off)}" if off else "all lights on"]
         refused = ["the config file is wrong, running on the last accepted one"] if situation.refused else []
         return "; ".join([*refused, *(running or ["idle"]), *following, *lights])
 
-    def _lights_off(self, situation: Situation, now: datetime) -> dict[str, list[str]]:
+    def _lights_off(self, situation: Situation, now: datetime) -> list[str]:
+        """Say by light which sets have it off, the most pressing light first: the line may be cut."""
         config = situation.accepted.config
         off: dict[str, list[str]] = {}
         for name, backup_set in config.backup.items():
-            lights = lights_of(backup_set, config, situation.properties[backup_set.store], self._history, now)
-            labels = [label for label, light in lights if not light.on]
-            if labels:
-                off[name] = labels
-        return off
+            properties = situation.properties[backup_set.store]
+            for label, light in lights_of(backup_set, config, properties, self._history, now):
+                off.setdefault(label, []).extend([] if light.on else [name])
+        return [f"{label} ({some_of(names, len(config.backup))})" for label, names in off.items() if names]
 
     def _set_status(
         self, name: str, situation: Situation, coming: Mapping[str, datetime], now: datetime
@@ -242,8 +243,8 @@ class Operations:
         if only:
             self._set(only)
         limit = int(request.get("limit", 50))
-        if not 0 < limit <= 100_000:
-            raise UsageError("the limit must be between 1 and 100000")
+        if not 0 < limit <= 10_000:
+            raise UsageError("the limit must be between 1 and 10000")
         if kind == RESTORE:
             runs: tuple[Run, ...] = ()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from snapd.model import Problem, Progress
 LONGEST_TEXT = 4096
 MOST_PATHS = 1000
 _LONGEST_S = 10 * 365 * 86400.0
+
+MOST_NAMED = 5
 
 
 def _iso(instant: datetime | None) -> str | None:
@@ -126,3 +128,11 @@ def progress_json(progress: Progress) -> dict[str, Any]:
         "bytes_total": progress.bytes_total,
         "path": progress.path,
     }
+
+
+def some_of(names: Sequence[str], all_of_them: int) -> str:
+    """Name a few, count the rest: `mail, web`, `all sets`."""
+    if len(names) == all_of_them > 1:
+        return "all sets"
+    more = len(names) - MOST_NAMED
+    return ", ".join([*names[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])

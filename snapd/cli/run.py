@@ -15,7 +15,7 @@ from snapd.config import Folders
 def run_command(invocation: Invocation) -> int:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C. systemd's ExecStart.
 
-    Exit status: 0 stopped, 2 there is no config to run on, 75 another daemon runs.
+    Exit status: 0 stopped, 1 another daemon runs, 2 there is no config to run on.
     """
     log.configure(journal=log.stderr_is_journal(invocation.environ), debug=invocation.debug)
     return daemon.serve(invocation.file, Folders.from_environment(invocation.environ))

@@ -134,7 +134,9 @@ def test_the_status_line_names_what_comes_and_the_lights_that_are_off(
 ) -> None:
     line = operations.line()
     assert line.startswith("idle; next backup:mail at ")
-    assert "lights off: mail (fresh, proven" in line
+    assert line.endswith(
+        "lights off: fresh (all sets), proven (all sets), encrypted (all sets), off-site (all sets), key copied (all sets)"
+    )
 
 
 def test_history_can_be_narrowed(operations: Operations, scene: Scene) -> None:
