@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from snapd.control import Event, Peer, Request, Server
+from snapd.control import PEER_UID, Event, Peer, Request, Server
 
 Answer = Callable[[Request], Generator[Event | None]]
 
@@ -47,6 +47,22 @@ def unfinished(**changes: Any) -> dict[str, Any]:
     """A run that is due and has not started."""
     bare = {"started": None, "ended": None, "duration_s": None, "outcome": None, "archive": None}
     return run(**{**bare, "attempts": 0, "bytes_total": None, "bytes_new": None, **changes})
+
+
+def restore(backup_set: str = "mail", **changes: Any) -> dict[str, Any]:
+    """A restore by hand that ended well half an hour ago."""
+    return {
+        "at": "2026-11-23T11:30:00+00:00",
+        "backup_set": backup_set,
+        "archive": f"{backup_set}_20261123-1100",
+        "to": "/root/restored",
+        "paths": [],
+        "duration_s": 12.5,
+        "uid": 0,
+        "outcome": "ok",
+        "error": None,
+        **changes,
+    }
 
 
 LIGHTS_ON = {
@@ -132,7 +148,7 @@ class FakeDaemon:
         self._server.stop()
 
     def _answer(self, request: Request) -> Generator[Event | None]:
-        self.requests.append(request)
+        self.requests.append({key: value for key, value in request.items() if key != PEER_UID})
         answer = self.answers[request["op"]]
         try:
             if callable(answer):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 
 from snapd.lock import Holder, SingleLock
 from tests.cli.box import Box
-from tests.cli.canned import NOW, FakeDaemon, backup_set, done, status
+from tests.cli.canned import NOW, FakeDaemon, backup_set, done, restore, status
 from tests.cli.conftest import DEADLINE_S, Program, needs_root
 from tests.cli.test_look import ARCHIVES
 from tests.cli.test_status import DETAILS
@@ -251,6 +252,57 @@ def test_restore_beside_the_daemon_chooses_by_time_name_and_path(with_store: Box
     assert restored(targets["at"], with_store)["a.txt"] == "first"
     assert named["restored"]["archive"] == newest["name"]
     assert restored(targets["part"], with_store) == {"below/b.txt": "second"}
+
+
+def test_the_history_tells_of_restores_and_of_those_that_failed(with_store: Box) -> None:
+    target = with_store.folder / "restored"
+    with with_store.daemon():
+        with_store("backup", "files")
+        done = with_store.json("restore", "files", "--to", str(target), f"{with_store.member}/a.txt")
+        failed = with_store("restore", "files", "--to", str(with_store.folder / "r"), "no/such", expect=1)
+        rows = with_store("history", "files").out.splitlines()
+        history = with_store.json("history", "files")
+        only = with_store.json("history", "--kind", "restore")
+    assert "did not take" not in failed.err
+    assert [row.split()[2:4] for row in rows[1:]] == [
+        ["restore", "failed"],
+        ["restore", "ok"],
+        ["backup", "ok"],
+    ]
+    assert f"{done['restored']['archive']} -> {target}" in rows[2]
+    bad, good = history["restores"]
+    assert good.keys() == restore().keys()
+    assert (good["archive"], good["to"]) == (done["restored"]["archive"], str(target))
+    assert good["paths"] == done["restored"]["paths"]
+    assert (good["outcome"], good["error"], good["uid"]) == ("ok", None, os.geteuid())
+    assert bad["outcome"] == "failed"
+    assert "no/such" in bad["error"]
+    assert only == {"runs": [], "restores": [bad, good]}
+    log = (with_store.folder / "daemon.log").read_text()
+    assert "restore of files ok in " in log
+    assert "restore of files failed in " in log
+
+
+def test_a_database_that_shrank_is_suspect_until_somebody_accepts_it(with_store: Box) -> None:
+    with with_store.daemon():
+        with sqlite3.connect(with_store.folder / "shop.sqlite") as shop:
+            shop.execute("CREATE TABLE pictures (bytes BLOB)")
+            shop.execute("INSERT INTO pictures VALUES (zeroblob(1000000))")
+        with_store("backup", "shop")
+        shop.execute("DROP TABLE pictures")
+        shop.execute("VACUUM")
+        shop.close()
+        suspect = with_store("backup", "shop", expect=3)
+        newest, _ = with_store.json("archives", "shop")["archives"]
+        accepted = with_store("accept", "shop").out
+        again = with_store("accept", "shop").out
+        archives = with_store.json("archives", "shop")["archives"]
+    assert "`snapd-backup accept shop`" in suspect.out
+    assert newest["suspect"] is True
+    assert accepted == f"accepted {newest['name']}\n"
+    assert again == "No archive of shop is suspect.\n"
+    assert not [item for item in archives if item["suspect"]]
+    assert "1 suspect archive of shop accepted" in (with_store.folder / "daemon.log").read_text()
 
 
 def test_restore_on_a_machine_without_any_state_works(with_store: Box) -> None:

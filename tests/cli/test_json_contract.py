@@ -27,7 +27,11 @@ def keys_of(value: Any) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("value", [canned.run(), DETAILS, ARCHIVES], ids=["run", "status", "archives"])
+@pytest.mark.parametrize(
+    "value",
+    [canned.run(), canned.restore(), DETAILS, ARCHIVES],
+    ids=["run", "restore", "status", "archives"],
+)
 def test_every_key_is_documented(value: Any) -> None:
     assert keys_of(value) - WORDS - {"mail", "shop"} == set()
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from snapd.control import Event
-from tests.cli.canned import FakeDaemon, done, error, run
+from tests.cli.canned import FakeDaemon, done, error, restore, run
 from tests.cli.conftest import Program
 
 ARCHIVES = [
@@ -41,7 +41,7 @@ ARCHIVES = [
 def test_the_history_is_a_table_newest_first_as_the_daemon_gives_it(
     program: Program, daemon: FakeDaemon
 ) -> None:
-    daemon.answers["history"] = [done(runs=[run(), run("expire", "shop", outcome="skipped")])]
+    daemon.answers["history"] = [done(runs=[run(), run("expire", "shop", outcome="skipped")], restores=[])]
     ran = program("history")
     assert ran.status == 0
     assert ran.out == (
@@ -52,15 +52,60 @@ def test_the_history_is_a_table_newest_first_as_the_daemon_gives_it(
 
 
 def test_set_kind_and_limit_go_to_the_daemon(program: Program, daemon: FakeDaemon) -> None:
-    daemon.answers["history"] = [done(runs=[])]
+    daemon.answers["history"] = [done(runs=[], restores=[])]
     ran = program("history", "mail", "--kind", "restore-test", "--limit", "3")
     assert ran.out == "No run has ended yet.\n"
     assert daemon.requests == [{"op": "history", "set": "mail", "kind": "restore-test", "limit": 3}]
 
 
 def test_history_as_json_is_one_object(program: Program, daemon: FakeDaemon) -> None:
-    daemon.answers["history"] = [done(runs=[run()])]
-    assert json.loads(program("history", "--json").out) == {"runs": [run()]}
+    daemon.answers["history"] = [done(runs=[run()], restores=[restore()])]
+    assert json.loads(program("history", "--json").out) == {"runs": [run()], "restores": [restore()]}
+
+
+def test_restores_stand_among_the_runs_by_time(program: Program, daemon: FakeDaemon) -> None:
+    early = restore(at="2026-11-23T10:59:00+00:00", outcome="failed", error="no space left\x1b[2J")
+    daemon.answers["history"] = [done(runs=[run()], restores=[restore("shop"), early])]
+    assert program("history").out == (
+        "ENDED             SET   KIND     OUTCOME  TOOK  NEW      WHAT\n"
+        "2026-11-23 11:30  shop  restore  ok       12s            shop_20261123-1100 -> /root/restored\n"
+        "2026-11-23 11:00  mail  backup   ok       42s   1.20 MB  mail_20261123-1100\n"
+        "2026-11-23 10:59  mail  restore  failed   12s            "
+        "mail_20261123-1100 -> /root/restored, no space left\\x1b[2J\n"
+    )
+    newest = json.loads(program("history", "--json", "--limit", "2").out)
+    assert newest == {"runs": [run()], "restores": [restore("shop")]}
+
+
+def test_without_a_restore_by_hand_it_says_so(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["history"] = [done(runs=[], restores=[])]
+    assert program("history", "--kind", "restore").out == "Nothing was restored yet.\n"
+    assert daemon.requests == [{"op": "history", "set": None, "kind": "restore", "limit": 50}]
+
+
+def test_slots_within_one_minute_are_told_to_the_second(program: Program, daemon: FakeDaemon) -> None:
+    slots = {"outcome": "skipped", "slots": 3, "slot": "2026-11-23T07:39:05+00:00"}
+    close = run(**slots, last_slot="2026-11-23T07:39:35+00:00")
+    far = run(**slots, last_slot="2026-11-23T07:41:05+00:00")
+    daemon.answers["history"] = [done(runs=[close, far], restores=[])]
+    said = program("history").out
+    assert "3 slots, 2026-11-23 07:39:05 to 2026-11-23 07:39:35\n" in said
+    assert "3 slots, 2026-11-23 07:39 to 2026-11-23 07:41\n" in said
+
+
+def test_accept_names_the_archives_that_count_again(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["accept"] = [done(set="mail", accepted=["mail_2", "mail_1\n"])]
+    assert program("accept", "mail").out == "accepted mail_2\naccepted mail_1\\n\n"
+    assert daemon.requests == [{"op": "accept", "set": "mail"}]
+    assert json.loads(program("accept", "mail", "--json").out) == {
+        "set": "mail",
+        "accepted": ["mail_2", "mail_1\n"],
+    }
+
+
+def test_without_a_suspect_archive_accept_says_so(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["accept"] = [done(set="mail", accepted=[])]
+    assert program("accept", "mail").out == "No archive of mail is suspect.\n"
 
 
 def test_archives_are_listed_with_their_state_and_proof(program: Program, daemon: FakeDaemon) -> None:
@@ -155,6 +200,7 @@ def test_reload_of_a_bad_file_fails_with_every_problem(program: Program, daemon:
         ["archives", "mail"],
         ["pause", "mail", "--for", "1h"],
         ["resume", "mail"],
+        ["accept", "mail"],
         ["reload"],
         ["backup", "mail", "--detach"],
     ],

@@ -118,7 +118,7 @@ def test_what_should_not_happen_is_one_sentence_without_a_traceback(
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(program: Program, daemon: FakeDaemon) -> None:
-    daemon.answers["history"] = [done(runs=[a_run() for _ in range(2000)])]
+    daemon.answers["history"] = [done(runs=[a_run() for _ in range(2000)], restores=[])]
     process = program.start("history")
     assert process.stdout is not None
     assert process.stderr is not None

@@ -139,7 +139,7 @@ def test_as_json_it_is_what_the_daemon_said(program: Program, daemon: FakeDaemon
 
 def test_of_one_set_it_tells_everything(program: Program, daemon: FakeDaemon) -> None:
     daemon.answers["status"] = [done(status=DETAILS)]
-    daemon.answers["history"] = [done(runs=RUNS)]
+    daemon.answers["history"] = [done(runs=RUNS, restores=[])]
     exit_status, said = program.on_terminal("status", "shop")
     assert exit_status == 3
     assert daemon.requests == [
@@ -151,7 +151,7 @@ def test_of_one_set_it_tells_everything(program: Program, daemon: FakeDaemon) ->
 
 def test_of_one_set_as_json_it_has_the_recent_runs_too(program: Program, daemon: FakeDaemon) -> None:
     daemon.answers["status"] = [done(status=DETAILS)]
-    daemon.answers["history"] = [done(runs=RUNS)]
+    daemon.answers["history"] = [done(runs=RUNS, restores=[])]
     assert json.loads(program("status", "shop", "--json").out) == {**DETAILS, "runs": RUNS}
 
 
