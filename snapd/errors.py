@@ -9,7 +9,8 @@ SnapdError
 ├── HistoryError                the history cannot be used
 │   └── HistoryTooNewError      it was written by a newer program                  exit 2
 ├── SourceError                 nothing trustworthy to archive: fails before any creation
-│   └── StagingFullError        no room for a dump                             (code space)
+│   └── StagingFullError        no room for a dump                            (code staging-full)
+├── LocalDiskFullError          no room for scratch or caches on this machine (code staging-full)
 ├── RestoreTestError            a restore test could not be carried out
 ├── EmptyPolicyError            a retention policy that keeps nothing              exit 2
 ├── InterruptedRunError         the run was cut off on purpose; another follows
@@ -99,7 +100,15 @@ class SourceError(SnapdError):
 
 
 class StagingFullError(SourceError):
-    code = "space"
+    """No room on the disk of the state folder. Not `space`, which is the store's and lets expiry go on."""
+
+    code = "staging-full"
+
+
+class LocalDiskFullError(SnapdError):
+    """No room on a disk of ours that is no store; deleting archives would not help."""
+
+    code = "staging-full"
 
 
 class RestoreTestError(SnapdError):

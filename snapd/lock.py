@@ -1,7 +1,8 @@
 """The single lock: one run at a time touches a store, across threads and processes.
 
 A kernel file lock (flock(2)) on our own file in the state folder. A child that inherits the descriptor keeps
-the lock for as long as it lives, so a lock is never stale and never needs breaking.
+the lock for as long as it lives, so a lock is never stale and never needs breaking. Engines inherit it; what
+else a run starts does not, since nothing of it must keep a later run waiting.
 """
 
 from __future__ import annotations

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from snapd import engines, sources
 from snapd.config import BackupSet, Config, Folders, Store
-from snapd.engines.base import Engine, RunLimits
+from snapd.engines.base import Engine, RunLimits, silent_store
 from snapd.engines.base import Tools as EngineTools
+from snapd.looks import answers
 from snapd.model import Problem
 from snapd.proc import Launcher
 from snapd.sources.base import Tools as SourceTools
 
 KILL_S = 5.0
+LOOK_S = 10.0
+"""More than a source takes for its own looks, and less than the watchdog's patience."""
 
 BuildEngine = Callable[[str, Store, EngineTools], Engine]
 
@@ -43,23 +47,47 @@ def problems(
     *,
     connect: bool = False,
     build: BuildEngine = engines.build,
+    limit_s: float = LOOK_S,
 ) -> tuple[Problem, ...]:
-    """Look at every store and set: what would stop its runs. With `connect` the stores are asked too."""
+    """Look at every store and set: what would stop its runs. With `connect` the stores are asked too.
+
+    Files are looked at for `limit_s` seconds at most, stores and sets side by side; what does not answer by
+    then is a problem itself. Only asking the stores may take longer.
+    """
+    built = {
+        name: engine_of(name, config, folders, build=build)
+        for name in sorted({backup_set.store for backup_set in config.backup.values()})
+    }
+    looks: dict[str, Callable[[], tuple[Problem, ...]]] = {
+        **{f"store {name}": partial(engine.doctor, connect=False) for name, engine in built.items()},
+        **{f"set {each.name}": partial(_of_sources, each, folders) for each in config.backup.values()},
+    }
+    seen = answers(looks, limit_s)
     found: list[Problem] = []
-    for name in sorted({backup_set.store for backup_set in config.backup.values()}):
-        engine = engine_of(name, config, folders, build=build)
-        found += (replace(item, store=name) for item in engine.doctor(connect=connect))
-    for backup_set in config.backup.values():
-        found += _of_sources(backup_set, folders)
+    for name, engine in built.items():
+        local = seen.get(f"store {name}", (silent_store(name),))
+        told = local if local or not connect else engine.doctor(connect=True)
+        found += (replace(item, store=name) for item in told)
+    for name in config.backup:
+        found += seen.get(f"set {name}", (_silent_set(name),))
     return tuple(found)
 
 
-def _of_sources(backup_set: BackupSet, folders: Folders) -> list[Problem]:
+def _of_sources(backup_set: BackupSet, folders: Folders) -> tuple[Problem, ...]:
     def tools(part: str) -> SourceTools:
         return SourceTools(Launcher(), folders.state / "staging" / backup_set.name / part)
 
-    return [
+    return tuple(
         replace(item, backup_set=backup_set.name)
         for source in sources.build(backup_set, tools)
         for item in source.doctor()
-    ]
+    )
+
+
+def _silent_set(name: str) -> Problem:
+    return Problem(
+        "a path or a database of the set does not answer (a hung mount?)",
+        "look at the mounts that it is on",
+        backup_set=name,
+        passing=True,
+    )

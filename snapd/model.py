@@ -105,13 +105,15 @@ class Progress:
 class Problem:
     """Something wrong on the machine (not in the file): what, and what would be right.
 
-    `backup_set` and `store` name whom it stops; exactly one of them is not empty.
+    `backup_set` and `store` name whom it stops; exactly one of them is not empty. `passing`: it may pass
+    without anybody changing anything wrong (a disk that is not mounted yet), so a run is tried again soon.
     """
 
     message: str
     hint: str = ""
     store: str = ""
     backup_set: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def resolve(secret: Secret, launcher: Launcher, *, environ: Mapping[str, str]) -
 
     One newline at the end of a credential or a file is not part of it; of a command's output the first line
     counts.
-    Raises `KeyFaultError`, and `InterruptedRunError` when the launcher was asked to stop.
+    Raises `KeyFaultError`, retryable for a secret that is not there (yet), and `InterruptedRunError` when the
+    launcher was asked to stop.
     """
     if secret.command is not None:
         return _from_command(secret.command, launcher, environ)
@@ -50,7 +51,7 @@ def problem(secret: Secret, environ: Mapping[str, str]) -> Problem | None:
         else:
             _from_file(_path(secret, environ), strict=secret.credential is None)
     except KeyFaultError as error:
-        return Problem(error.message, error.hint)
+        return Problem(error.message, error.hint, passing=error.retryable)
     return None
 
 
@@ -78,7 +79,14 @@ def _missing_credential(name: str, error: OSError, *, passed: bool) -> KeyFaultE
         hint = f"add {line} to the unit (systemctl edit snapd-backup) and restart it"
     else:
         hint = f"credentials exist while the daemon runs: start it, with {line} in its unit"
-    return KeyFaultError(f"the credential {name} was not given to the daemon", hint=hint)
+    return _absent(f"the credential {name} was not given to the daemon", hint)
+
+
+def _absent(message: str, hint: str = "") -> KeyFaultError:
+    """Say that a secret is not there: its disk may be mounted later, so it is tried again."""
+    error = KeyFaultError(message, hint=hint)
+    error.retryable = True
+    return error
 
 
 def _from_file(path: Path, *, strict: bool) -> str:
@@ -86,7 +94,7 @@ def _from_file(path: Path, *, strict: bool) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise KeyFaultError(f"the secret file {path} does not exist") from error
+        raise _absent(f"the secret file {path} does not exist") from error
     except OSError as error:
         hint = f"let the service read it: chown root:{SERVICE_GROUP} {path} && chmod 0640 {path}"
         raise KeyFaultError(f"the secret file {path} cannot be read: {error.strerror}", hint=hint) from error

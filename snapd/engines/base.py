@@ -22,6 +22,9 @@ class Properties:
     into one `delete` call, so that a due backup waits for one batch only. `reads_beside_creation`: an archive
     can be extracted while another is created or deleted (not while space is reclaimed). `resumable`: after
     `gentle_signal` a creation keeps what it stored, and the next one under another name is cheap.
+
+    Nobody reads `reads_beside_creation` and `resumable` yet: a second lane for restore tests and cutting long
+    creations into slices will.
     """
 
     encrypted: bool | None
@@ -91,6 +94,16 @@ class Tools:
     progress: Callable[[Progress], None] = field(default=lambda _progress: None)
 
 
+def silent_store(name: str) -> Problem:
+    """Say that looking at a store's local files did not come to an end."""
+    return Problem(
+        f"the store {name} does not answer (a hung mount?)",
+        "look at the mount of its folder, key or passphrase",
+        store=name,
+        passing=True,
+    )
+
+
 class Engine(Protocol):
     """One store, driven by its program. Methods block; none of them takes the single lock: the caller has it.
 
@@ -107,7 +120,8 @@ class Engine(Protocol):
     def doctor(self, *, connect: bool) -> tuple[Problem, ...]:
         """Say what on this machine would stop every run: program, key, folders. Changes nothing.
 
-        With `connect` false only local files are looked at, in milliseconds; with it the store is asked too.
+        With `connect` false only local files are looked at, in milliseconds (the caller leaves one behind
+        that hangs); with it the store is asked too. What is not there at all is `passing`.
         """
 
     def create(self, name: str, selection: Selection) -> Created:

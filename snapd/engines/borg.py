@@ -137,7 +137,8 @@ class BorgEngine:
             *options(selection),
             *("--", self._location(name), *roots),
         )
-        call = Call(args, gentle=signal.SIGINT, creates=True, progress=self._tools.progress)
+        gentle = self._properties.gentle_signal
+        call = Call(args, gentle=gentle, creates=True, progress=self._tools.progress)
         finished, listener = self._program.run(call)
         return _created(name, answer(finished), *_lacking(listener, roots))
 
@@ -264,6 +265,7 @@ def _folder_problems(folder: Path | None) -> Iterator[Problem]:
         yield Problem(
             f"there is no Borg repository at {folder}",
             "mount its disk, or create it once: snapd-backup init",
+            passing=True,
         )
         return
     except OSError as error:

@@ -23,8 +23,8 @@ from snapd.errors import (
     EngineUsageError,
     KeyFaultError,
     KilledError,
+    LocalDiskFullError,
     NoMemoryError,
-    NoSpaceError,
     PartialError,
 )
 from snapd.model import Progress
@@ -86,6 +86,7 @@ class Program:
             limits=self._limits(call),
             gentle=call.gentle,
             privileged=call.creates,
+            holds_lock=True,
             on_line=listener.hear,
             on_stdout=call.on_stdout,
         )
@@ -116,8 +117,10 @@ class Program:
         try:
             self._tools.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            kind = NoSpaceError if error.errno == errno.ENOSPC else EngineUsageError
-            raise kind(f"the cache folder {self._tools.cache} cannot be made: {error.strerror}") from error
+            said = f"the cache folder {self._tools.cache} cannot be made: {error.strerror}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise LocalDiskFullError(said, hint="make room on the disk of the cache folder") from error
+            raise EngineUsageError(said) from error
 
     def _raise(self, listener: Listener) -> None:
         error = error_of(listener)

@@ -7,24 +7,31 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from snapd import sources
 from snapd.config import Config, Folders
-from snapd.engines.base import Selection
+from snapd.engines.base import Selection, silent_store
 from snapd.errors import EngineUsageError, ExistsError, PartialError, SourceError, StagingFullError
 from snapd.history import KnownArchive
 from snapd.jobs.base import Work
-from snapd.jobs.scratch import private_folder, staging_of
+from snapd.jobs.scratch import private_folder, remove, staging_of
 from snapd.jobs.state_copy import write_state_copy
-from snapd.model import Archive, Created, Outcome, Result, is_incomplete_name
+from snapd.looks import answer, answers
+from snapd.model import Archive, Created, Outcome, Problem, Result, is_incomplete_name
+from snapd.mounts import kernel_folders, read_mounts
+from snapd.secret import CREDENTIALS
 from snapd.sources.base import Dump, Prepared, Source
 from snapd.sources.base import Tools as SourceTools
 from snapd.units import format_size
 
 MOST_NAMES = 1000
 MOST_NOTED = 20
+LOOK_S = 30.0
+
+_NO_COPY = "the copy of config and state is not in the archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,20 @@ def run(work: Work) -> Result:
 
 
 def _ask_doctor(work: Work) -> None:
-    problems = work.engine.doctor(connect=False)
+    """Raise for what would stop the engine on this machine: to be tried again where it may pass by itself."""
+    problems = _problems(work)
     if problems:
-        raise EngineUsageError("; ".join(problem.message for problem in problems), hint=problems[0].hint)
+        error = EngineUsageError("; ".join(problem.message for problem in problems), hint=problems[0].hint)
+        error.retryable = all(problem.passing for problem in problems)
+        raise error
+
+
+def _problems(work: Work) -> tuple[Problem, ...]:
+    store = work.backup_set.store
+    try:
+        return answer(f"store {store}", lambda: work.engine.doctor(connect=False), LOOK_S)
+    except TimeoutError:
+        return (silent_store(store),)
 
 
 # -- what goes into the archive -------------------------------------------------------------------------
@@ -58,16 +76,43 @@ def _ask_doctor(work: Work) -> None:
 
 @contextlib.contextmanager
 def _stage(work: Work) -> Iterator[Staged]:
-    """Within the block every dump is written and whole; raises before anything is archived."""
+    """Within the block every dump is written and whole; raises before anything is archived.
+
+    Of our own files only dumps are worth a failure: without room for the state copy the rest is archived.
+    """
     staging = staging_of(work.folders, work.backup_set.name)
-    with contextlib.ExitStack() as open_sources:
+    with contextlib.ExitStack() as stack:
+        unstaged = _make_staging(work, staging, stack)
         with _told_of_full_disk(staging):
-            open_sources.enter_context(private_folder(staging))
-            prepared = [
-                open_sources.enter_context(_opened(work, source)) for source in _sources(work, staging)
-            ]
-            about = write_state_copy(work, staging / "about")
-        yield _assemble(work, prepared, about)
+            prepared = [stack.enter_context(_opened(work, source)) for source in _sources(work, staging)]
+        copied = unstaged if unstaged is not None else _copy_state(work, staging / "about")
+        yield _assemble(work, (*prepared, copied))
+
+
+def _make_staging(work: Work, staging: Path, stack: contextlib.ExitStack) -> Prepared | None:
+    """Make the folder; return what is lacking when it cannot be made and no dump needs it."""
+    try:
+        with _told_of_full_disk(staging):
+            stack.enter_context(private_folder(staging))
+    except SourceError as error:
+        if work.backup_set.dump:
+            raise
+        return _without_copy(error.message)
+    return None
+
+
+def _copy_state(work: Work, about: Path) -> Prepared:
+    try:
+        write_state_copy(work, about)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            remove(about)
+        return _without_copy(f"it cannot be written: {error.strerror}")
+    return Prepared(paths=(about,))
+
+
+def _without_copy(why: str) -> Prepared:
+    return Prepared(paths=(), lacking=(f"{_NO_COPY}: {why}",))
 
 
 def _sources(work: Work, staging: Path) -> tuple[Source, ...]:
@@ -107,38 +152,77 @@ def _told_of_full_disk(staging: Path) -> Iterator[None]:
         raise SourceError(f"the staging folder {staging} cannot be used: {error}") from error
 
 
-def _assemble(work: Work, prepared: Sequence[Prepared], about: Path) -> Staged:
-    never = _never(work.config, work.folders, work.backup_set.name)
+def _assemble(work: Work, prepared: Sequence[Prepared]) -> Staged:
+    left_out = _never(work.config, work.folders, work.backup_set.name)
     staging = staging_of(work.folders, work.backup_set.name)
     lacking = [sentence for item in prepared for sentence in item.lacking]
     paths: list[Path] = []
     for path in dict.fromkeys(path for item in prepared for path in item.paths):
-        if any(path.is_relative_to(folder) for folder in never):
-            lacking.append(f"{path} belongs to snapd-backup or one of its stores, which are never archived")
+        why = "" if path.is_relative_to(staging) else left_out.why(path)
+        if why:
+            lacking.append(f"{path} {why}")
         else:
             paths.append(path)
-    if not paths:
+    staged = tuple(path for path in paths if path.is_relative_to(staging))
+    if not set(paths) - {staging / "about"}:
         raise SourceError(f"nothing of the set can be saved: {'; '.join(lacking)}")
     selection = Selection(
-        paths=(*paths, about),
+        paths=tuple(paths),
         exclude=work.backup_set.exclude,
-        never=never,
-        staged=(*(path for path in paths if path.is_relative_to(staging)), about),
+        never=left_out.all,
+        staged=staged,
         one_file_system=work.backup_set.one_file_system,
     )
     return Staged(selection, tuple(dump for item in prepared for dump in item.dumps), tuple(lacking))
 
 
-def _never(config: Config, folders: Folders, backup_set: str) -> tuple[Path, ...]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What no archive holds: folders of ours, of stores and of credentials; file systems of the kernel."""
+
+    own: tuple[Path, ...]
+    kernel: tuple[Path, ...]
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return tuple(sorted({*self.own, *self.kernel}))
+
+    def why(self, path: Path) -> str:
+        """Say why a path is not archived; empty when it is."""
+        if any(path.is_relative_to(folder) for folder in self.own):
+            return "belongs to snapd-backup or one of its stores, or holds credentials: never archived"
+        if any(path.is_relative_to(folder) for folder in self.kernel):
+            return "is in a file system that the kernel makes up: never archived"
+        return ""
+
+
+def _never(config: Config, folders: Folders, backup_set: str) -> LeftOut:
     """List our own folders and every local store's: all of the state folder but the staging of this set."""
     staging = staging_of(folders, backup_set)
     kept = {staging, staging.parent}
-    around = [path for folder in (folders.state, staging.parent) for path in folder.iterdir()]
+    around = [path for folder in (folders.state, staging.parent) for path in _entries(folder)]
     stores = [store.local_folder for store in config.store.values()]
     own = [folders.state / "scratch", folders.cache, folders.runtime, *(path for path in stores if path)]
-    listed = [path for path in (*around, *own) if path not in kept]
-    real = [Path(os.path.realpath(path)) for path in listed]
-    return tuple(sorted({*listed, *real}))
+    listed = [path for path in (*around, *own, *_credentials()) if path not in kept]
+    return LeftOut(own=_and_real(listed), kernel=kernel_folders(read_mounts()))
+
+
+def _entries(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):  # staging, when there was no room for it
+        return list(folder.iterdir())
+    return []
+
+
+def _credentials() -> tuple[Path, ...]:
+    """Return the folders that systemd puts secrets into: ours, and those of other services."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return (CREDENTIALS.parent, *([Path(given)] if given else []))
+
+
+def _and_real(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Add where links lead to; a store on a disk that does not answer keeps no other set waiting."""
+    looks = {f"target of {path}": partial(os.path.realpath, path) for path in paths}
+    return tuple(sorted({*paths, *map(Path, answers(looks, LOOK_S).values())}))
 
 
 # -- the archive ----------------------------------------------------------------------------------------
@@ -225,6 +309,8 @@ def _hint(work: Work, created: Created, staged: Staged, suspicions: tuple[str, .
     if suspicions:
         word = f"`snapd-backup accept {work.backup_set.name}`"
         return f"look at the database; a restore test that passes, or {word}, clears the suspicion"
+    if any(_NO_COPY in sentence for sentence in staged.lacking):
+        return "make room on the disk of the state folder"
     if staged.lacking:
         return "correct the paths of the set, or mount what is missing"
     if created.omitted:

@@ -15,7 +15,7 @@ import structlog
 from snapd import sources
 from snapd.checks import Judged
 from snapd.config import CommandCheck, PathCheck, RestoreTest
-from snapd.errors import NoSpaceError, RestoreTestError, SnapdError, TimeLimitError
+from snapd.errors import LocalDiskFullError, RestoreTestError, SnapdError, TimeLimitError
 from snapd.history import Proof
 from snapd.jobs.base import Work
 from snapd.jobs.checking import Restored, carry_out
@@ -93,7 +93,7 @@ def run(work: Work) -> Result:
 
 def _unusable(scratch: Path, error: OSError) -> SnapdError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpaceError(
+        return LocalDiskFullError(
             f"no room in the scratch folder {scratch}", hint="make room on the disk of the state folder"
         )
     return RestoreTestError(f"the scratch folder {scratch} cannot be used: {error}")

@@ -17,6 +17,7 @@ from typing import Any
 from snapd.config import SqliteDump
 from snapd.errors import RestoreTestError, SourceError, StagingFullError
 from snapd.model import Problem
+from snapd.mounts import private_folders, read_mounts
 from snapd.proc import Command, Launcher, Limits, raise_if_cut
 from snapd.sources.base import Dump, Prepared, Scalar, Tools
 
@@ -46,7 +47,8 @@ class SqliteSource:
 
     def doctor(self) -> tuple[Problem, ...]:
         path = self._config.path
-        problem = _problem(path)
+        hidden = any(path.is_relative_to(folder) for folder in private_folders(read_mounts()))
+        problem = _FAILURES["private"] if hidden else _problem(path)
         return (Problem(f"the SQLite database {path} {problem[0]}", hint=problem[1]),) if problem else ()
 
     @contextlib.contextmanager
@@ -140,6 +142,10 @@ def _last_line(text: str) -> str:
 
 _FAILURES = {
     "missing": ("does not exist", "correct the path of the dump; no file was created in its place"),
+    "private": (
+        "is in a folder of temporary files that the service has for itself (PrivateTmp= of its unit)",
+        "move the database elsewhere",
+    ),
     "no-file": ("is no regular file", "name the database file itself"),
     "empty": (
         "is empty: it holds no table",

@@ -256,7 +256,7 @@ def test_a_full_staging_disk_fails_the_run_and_the_next_one_works(here: World) -
     here.launcher = OnSmallDisk()
     with pytest.raises(StagingFullError) as told:
         run(here.work(backup_set))
-    assert (told.value.code, here.engine.stored) == ("space", {})
+    assert (told.value.code, here.engine.stored) == ("staging-full", {})
     assert not staging(here).exists()
     here.launcher = Launcher()
     assert run(here.work(backup_set)).outcome is Outcome.OK
@@ -342,9 +342,10 @@ def test_a_tree_that_forbids_writing_is_removed_and_links_are_not_followed(tmp_p
     assert (tmp_path / "kept/file").exists()
 
 
-def test_staging_that_cannot_be_made_fails_with_its_reason(here: World, mail: Path) -> None:
+def test_a_dump_whose_staging_cannot_be_made_fails_with_its_reason(here: World, mail: Path) -> None:
     staging(here).parent.write_text("in the way")
+    dump = make_shop(here.folders.state.parent / "shop.db")
     with pytest.raises(SourceError, match="staging") as told:
-        run(here.work(set_of(paths=(mail,))))
+        run(here.work(set_of(paths=(mail,), dump=(dump,))))
     assert isinstance(told.value.__cause__, OSError)
     assert told.value.__cause__.errno == errno.ENOTDIR

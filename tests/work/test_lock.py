@@ -32,7 +32,8 @@ lock = SingleLock(Path(sys.argv[1]))
 me = Holder(os.getpid(), "other", "expire:shop", datetime(2026, 1, 1, tzinfo=UTC))
 print(lock.try_acquire(me), flush=True)
 if len(sys.argv) > 2:
-    command = Command(("sh", "-c", f"echo $$ > {sys.argv[2]}; exec sleep 1000"), {"PATH": os.defpath})
+    argv = ("sh", "-c", f"echo $$ > {sys.argv[2]}; exec sleep 1000")
+    command = Command(argv, {"PATH": os.defpath}, holds_lock=True)
     Launcher(lock_fd=lock.fd).run(command)
 sys.stdin.read()
 """
@@ -128,9 +129,8 @@ def test_releasing_does_not_take_the_lock_from_a_child_that_has_it(tmp_path: Pat
     lock.try_acquire(ME)
     launcher = Launcher(lock_fd=lock.fd)
     script = f"echo $$ > {tmp_path}/child; exec sleep 1000"
-    thread = threading.Thread(
-        target=lambda: launcher.run(Command(("sh", "-c", script), {"PATH": os.defpath}))
-    )
+    command = Command(("sh", "-c", script), {"PATH": os.defpath}, holds_lock=True)
+    thread = threading.Thread(target=lambda: launcher.run(command))
     thread.start()
     until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "")
     lock.release()

@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from snapd.errors import InterruptedRunError, KilledError, TimeLimitError
+from snapd.lock import Holder, SingleLock
 from snapd.proc import (
     LINE_BOUND,
     STDERR_BOUND,
@@ -241,7 +243,31 @@ def test_an_interruption_ends_the_running_child_and_keeps_further_ones_from_star
     assert (finished[0].returncode, finished[0].ended) == (7, "interrupted")
     with pytest.raises(InterruptedRunError) as caught:
         launcher.run(shell("exit 0"))
-    assert caught.value.cause == "backup-due"
+    assert caught.value.cause == "stop"
+
+
+def test_the_strongest_reason_of_an_interruption_is_told_and_each_is_withdrawn_by_itself() -> None:
+    interrupt = Interrupt()
+    told = []
+    for reason in ("backup-due", "other", "limit", "stop"):
+        interrupt.request(reason)
+        told.append(interrupt.reason)
+    assert told == ["backup-due", "backup-due", "limit", "stop"]
+    for reason in ("stop", "limit", "backup-due", "other"):
+        interrupt.withdraw(reason)
+        told.append(interrupt.reason)
+    assert told[4:] == ["limit", "backup-due", "other", ""]
+    assert not interrupt.requested
+
+
+def test_a_stop_stands_when_the_backup_that_was_due_before_it_is_withdrawn() -> None:
+    interrupt = Interrupt()
+    interrupt.request("backup-due")
+    interrupt.request("stop")
+    interrupt.withdraw("backup-due")
+    with pytest.raises(InterruptedRunError) as caught:
+        Launcher(interrupt=interrupt).run(shell("exit 0"))
+    assert caught.value.cause == "stop"
 
 
 def test_a_withdrawn_interruption_lets_children_start_again() -> None:
@@ -266,19 +292,44 @@ def test_a_callback_that_raises_ends_the_child_and_its_error_is_raised(which: st
     assert gone(int((tmp_path / "pid").read_text()))
 
 
-def test_a_child_inherits_the_lock_and_no_other_descriptor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("holds_lock", [True, False])
+def test_a_child_inherits_the_lock_when_it_is_to_hold_it_and_no_other_descriptor(
+    tmp_path: Path, holds_lock: bool
+) -> None:
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
     os.set_inheritable(other, True)
+    script = "import os; print(*sorted(os.listdir('/proc/self/fd'), key=int))"
     try:
-        done = Launcher(lock_fd=lock).run(
-            python("import os; print(*sorted(os.listdir('/proc/self/fd'), key=int))")
-        )
+        done = Launcher(lock_fd=lock).run(python(script, holds_lock=holds_lock))
     finally:
         os.close(lock)
         os.close(other)
-    assert str(lock) in done.stdout.split()
+    assert (str(lock) in done.stdout.split()) is holds_lock
     assert str(other) not in done.stdout.split()
+
+
+@pytest.mark.parametrize("holds_lock", [True, False])
+def test_of_a_child_that_is_gone_only_an_engine_leaves_the_lock_to_a_detached_grandchild(
+    tmp_path: Path, holds_lock: bool
+) -> None:
+    lock = SingleLock(tmp_path)
+    assert lock.try_acquire(Holder(os.getpid(), "run1", "backup:mail", datetime.now(UTC)))
+    script = f"setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 1000' >&- 2>&- & exec sleep 1000"
+    thread, _ = in_background(
+        launcher := Launcher(lock_fd=lock.fd), shell(script, holds_lock=holds_lock, limits=Limits(grace=0.3))
+    )
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
+    launcher.interrupt.request("stop")
+    thread.join(30)
+    lock.release()
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert not gone(pid)
+        assert (lock.holder() is not None) is holds_lock
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: gone(pid))
 
 
 def test_nothing_stays_open_after_a_child() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from snapd.config import BackupSet, CommandCheck, PathCheck, QueryCheck, RestoreTest, SqliteDump
 from snapd.engines.base import Member
-from snapd.errors import InterruptedRunError, NetworkError, NoSpaceError, RestoreTestError
+from snapd.errors import InterruptedRunError, LocalDiskFullError, NetworkError, RestoreTestError
 from snapd.history import Proof, Run
 from snapd.jobs import backup, job_of
 from snapd.jobs.extraction import Wanted, plan_extraction
@@ -281,7 +281,7 @@ def test_a_disk_that_fills_meanwhile_fails_with_that_reason(here: World, mail: P
         raise OSError(28, "No space left on device")
 
     here.engine.during["extract"] = full
-    with pytest.raises(NoSpaceError):
+    with pytest.raises(LocalDiskFullError):
         run(here.work(backup_set))
     assert not scratch_of(here.folders, "run1").exists()
 

@@ -337,7 +337,7 @@ def test_a_full_staging_disk_is_told_as_such(tmp_path: Path) -> None:
     source = source_of(tmp_path / "shop.db", tmp_path / "staging", OnSmallDisk())
     with pytest.raises(StagingFullError) as told, source.open():
         pass
-    assert told.value.code == "space"
+    assert told.value.code == "staging-full"
 
 
 # -- restored dumps -------------------------------------------------------------------------------------
