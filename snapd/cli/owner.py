@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,30 +32,49 @@ class Owner:
     home: str
 
 
-def become_owner(folders: Folders, environ: Mapping[str, str], missing: NoDaemonError | None = None) -> None:
+def become_owner(
+    folders: Folders,
+    environ: Mapping[str, str],
+    missing: NoDaemonError | None = None,
+    *,
+    service: str = SERVICE_USER,
+) -> None:
     """Return when this process may write the state; as root, start this command anew as its owner.
 
-    Raises `missing` with a better hint, or UsageError, for anybody else.
+    Raises `missing` with a better hint, or UsageError, for anybody else, and UsageError where the folders of
+    the service hold files that root made: it could not write them. `service` is the service user's name.
     """
-    owner = owner_of(folders.state)
+    owner = rightful_owner(folders.state, environ, service)
     if owner is None or owner.uid == os.geteuid():
         return
     if os.geteuid() != 0:
         raise _not_allowed(folders.state, owner, missing)
     for folder, mode in ((folders.state, 0o700), (folders.cache, 0o700), (folders.runtime, 0o750)):
         _make(folder, mode, owner)
+    _hand_over(folders, owner)
     given = credentials.provide(folders.runtime, environ)
     _exec(command(owner, sys.orig_argv[1:]), environment(owner, folders, environ, given))
 
 
-def owner_of(state: Path) -> Owner | None:
+def rightful_owner(state: Path, environ: Mapping[str, str], service: str = SERVICE_USER) -> Owner | None:
+    """Return whose the state should be: the service user's, where root merely made the folder.
+
+    Whoever names a folder of his own in STATE_DIRECTORY is taken at his word, root too.
+    """
+    owner = owner_of(state, service)
+    if owner is None or owner.uid != 0 or environ.get("STATE_DIRECTORY"):
+        return owner
+    return _service_user(service) or owner
+
+
+def owner_of(state: Path, service: str = SERVICE_USER) -> Owner | None:
     """Return whose the state is: the folder's owner, or without a folder the service user if there is one."""
     try:
         status = state.stat()
     except FileNotFoundError:
-        return _service_user()
+        return _service_user(service)
     except PermissionError:
-        return _service_user() or _owner(0, 0)
+        return _service_user(service) or _owner(0, 0)
     return _owner(status.st_uid, status.st_gid)
 
 
@@ -105,6 +125,23 @@ def _make(folder: Path, mode: int, owner: Owner) -> None:
     os.chown(folder, owner.uid, owner.gid)
 
 
+def _hand_over(folders: Folders, owner: Owner) -> None:
+    """Give an owner the folders that root made, where they are empty; else raise UsageError.
+
+    What lies in them may be more than ours, or in use by a daemon that works as root: a person must look.
+    """
+    of_root = [folder for folder in (folders.state, folders.cache) if folder.stat().st_uid == 0]
+    full = [folder for folder in of_root if any(folder.iterdir())]
+    if full:
+        name = owner.name or str(owner.uid)
+        hint = f"give it to {name}: chown -R {name}: {shlex.join(map(str, full))}"
+        if folders.state in full:
+            hint += f"\nor let root work there: STATE_DIRECTORY={folders.state} snapd-backup …"
+        raise UsageError(f"{full[0]} belongs to root, and the daemon works as {name}", hint=hint)
+    for folder in of_root:
+        os.chown(folder, owner.uid, owner.gid)
+
+
 def _owner(uid: int, gid: int) -> Owner:
     try:
         entry = pwd.getpwuid(uid)
@@ -113,9 +150,9 @@ def _owner(uid: int, gid: int) -> Owner:
     return Owner(uid, gid, entry.pw_name, entry.pw_dir)
 
 
-def _service_user() -> Owner | None:
+def _service_user(service: str) -> Owner | None:
     try:
-        entry = pwd.getpwnam(SERVICE_USER)
+        entry = pwd.getpwnam(service)
     except KeyError:
         return None
     return Owner(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)

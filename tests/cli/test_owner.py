@@ -88,6 +88,54 @@ def test_anybody_else_is_told_who_may(tmp_path: Path) -> None:
     assert said == "h; without it only root may do this, so use sudo\n"
 
 
+BECOME = (
+    "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+    "from pathlib import Path\n"
+    "from snapd.cli.owner import become_owner; from snapd.config import Folders\n"
+    "from snapd.errors import UsageError\n"
+    "place = Path(sys.argv[1])\n"
+    "folders = Folders(state=place / 'state', cache=place / 'cache', runtime=place / 'run')\n"
+    "try: become_owner(folders, dict(os.environ), service='nobody')\n"
+    "except UsageError as error: print(error.message, error.hint, sep='\\n')\n"
+    "else: print(os.geteuid())\n"
+)
+
+
+def _become(place: Path, **environ: str) -> str:
+    """Let root become the owner of the folders below a place, where `nobody` is the service user."""
+    argv = [sys.executable, "-c", BECOME, str(place), str(Path(__file__).parents[2])]
+    given = {"PATH": os.environ["PATH"], "CREDENTIALS_DIRECTORY": "/nonexistent", **environ}
+    return subprocess.run(argv, env=given, capture_output=True, text=True, check=True).stdout
+
+
+@needs_root
+def test_folders_that_root_made_and_nobody_used_go_to_the_service_user(tmp_path: Path) -> None:
+    for name in ("state", "cache"):
+        (tmp_path / name).mkdir()
+    assert _become(tmp_path) == f"{NOBODY.uid}\n"
+    owners = [(tmp_path / name).stat().st_uid for name in ("state", "cache", "run")]
+    assert owners == [NOBODY.uid] * 3
+
+
+@needs_root
+def test_folders_that_root_has_used_are_given_away_by_a_person(tmp_path: Path) -> None:
+    for name in ("state", "cache"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "something").touch()
+    assert _become(tmp_path) == (
+        f"{tmp_path}/state belongs to root, and the daemon works as nobody\n"
+        f"give it to nobody: chown -R nobody: {tmp_path}/state {tmp_path}/cache\n"
+        f"or let root work there: STATE_DIRECTORY={tmp_path}/state snapd-backup …\n"
+    )
+    assert (tmp_path / "state").stat().st_uid == 0
+
+
+@needs_root
+def test_a_state_folder_that_root_names_itself_stays_roots(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    assert _become(tmp_path, STATE_DIRECTORY=str(tmp_path / "state")) == "0\n"
+
+
 NOT_THERE = Path("/nonexistent/credentials")
 
 UNIT = """
