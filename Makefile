@@ -45,7 +45,9 @@ demo: dev  ## about a minute of the real daemon on a local Borg store
 
 bench: dev  ## measure the budgets beside their rivals and write docs/performance.md
 	@packaging/need.sh borg:borgbackup
-	.venv/bin/python -m bench
+	@test -x .venv-bench/bin/borgmatic || .venv/bin/python -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check borgmatic tarsnapper
+	.venv/bin/python -m bench $(BENCH)
 
 docs: dev  ## write the catalogue of events into docs/journal.md
 	.venv/bin/python docs/journal.py

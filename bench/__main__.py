@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     except NotInstalledError as error:
         print(error, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _stop)
     results = from_json(FILE.read_text(encoding="utf-8")) if FILE.exists() else Results({})
     for name in options.names or MEASURES:
         taken = _take(name, quick=options.quick)
@@ -30,6 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.quick:
         print("A quick run shows and writes nothing down.")
     return 0
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt  # so that daemons are ended and folders removed
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -138,9 +138,17 @@ class Place:
             began = time.monotonic()
             process = subprocess.Popen([self.program, "run"], env=self.environ, stderr=log)
             try:
-                yield Started(process, notices.ready() - began)
+                yield Started(process, self._ready(process, notices) - began)
             finally:
                 _end(process)
+
+    def _ready(self, process: subprocess.Popen[bytes], notices: _Notices) -> float:
+        deadline = time.monotonic() + LIMIT_S
+        while (ready := notices.ready(0.5)) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                told = (self.root / "log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"the daemon does not become ready:\n{told}")
+        return ready
 
 
 class Started:
@@ -185,9 +193,12 @@ class _Notices:
         self._thread.join()
         self._socket.close()
 
-    def ready(self) -> float:
-        """Wait for READY=1 and return when it came, by the monotonic clock."""
-        return self._ready.get(timeout=LIMIT_S)
+    def ready(self, patience_s: float) -> float | None:
+        """Return when READY=1 came, by the monotonic clock; None when it did not within that time."""
+        try:
+            return self._ready.get(timeout=patience_s)
+        except queue.Empty:
+            return None
 
     def _take(self) -> None:
         while notice := self._socket.recv(4096):

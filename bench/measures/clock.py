@@ -20,7 +20,7 @@ JOBS = 1000
 
 
 def measure(quick: bool) -> list[Row]:
-    wanted = 20 if quick else 300
+    wanted = 20 if quick else 200
     with place() as at:
         put_stub_borg(at.bin)
         at.pretend_store()
@@ -29,7 +29,7 @@ def measure(quick: bool) -> list[Row]:
             *(at.backup_set(f"slow{number:03}") for number in range(JOBS - 1)),
         )
         at.configure_borgmatic(at.root / "store")
-        other = [until_engine(at, "create") for _ in range(4 if quick else 15)]
+        other = [until_engine(at, "create") for _ in range(4 if quick else 10)]
         with at.daemon():
             until(lambda: len(_creations(at)) > 2)  # the first ones find cold caches
             before = len(_creations(at))

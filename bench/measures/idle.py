@@ -24,7 +24,7 @@ deltas = ["1d", "7d", "30d", "365d"]
 
 
 def measure(quick: bool) -> list[Row]:
-    window_s, windows = (10.0, 1) if quick else (120.0, 3)
+    window_s, windows = (10.0, 1) if quick else (60.0, 3)
     with place() as at:
         put_stub_borg(at.bin)
         at.pretend_store()

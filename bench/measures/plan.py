@@ -1,4 +1,8 @@
-"""The retention plan: how long it takes for many archives, and how that grows. tarsnapper plans the same."""
+"""The retention plan: how long it takes for many archives, and how that grows.
+
+tarsnapper plans the same lists. It sorts all archives anew for each step of a generation, about fifty here:
+a finer delta makes it slower in proportion, and ours not.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +20,20 @@ from snapd.model import Archive
 from snapd.retention import Deltas, Floor, plan
 
 BUDGET_S = {1_000: None, 10_000: None, 100_000: 0.25}
-BEARABLE = {1_000: 5, 10_000: 1}
-"""How often tarsnapper plans so many: at 10,000 it takes a minute or so, at 100,000 it would take hours."""
-
 DELTAS = (timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30), timedelta(days=365))
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RIVAL = Path(__file__).with_name("tarsnapper_plan.py")
 
 
 def measure(quick: bool) -> list[Row]:
-    times = {size: [_plan_s(_archives(size)) for _ in range(3 if quick else 15)] for size in BUDGET_S}
+    times = {size: [_plan_s(_archives(size)) for _ in range(3 if quick else 25)] for size in BUDGET_S}
     rows = [
         Row(
             f"plan for {size:,} archives",
             "s",
             ours(times[size]),
             BUDGET_S[size],
-            beside=_tarsnapper(size, 1 if quick and size > 1_000 else BEARABLE.get(size, 0)),
+            beside=(_tarsnapper(size, 2 if quick else 7),),
         )
         for size in BUDGET_S
     ]
@@ -62,9 +63,7 @@ def _plan_s(archives: Sequence[Archive]) -> float:
     return time.perf_counter() - began
 
 
-def _tarsnapper(size: int, rounds: int) -> tuple[Figure, ...]:
-    if not rounds:
-        return ()
+def _tarsnapper(size: int, rounds: int) -> Figure:
     asked = {
         "times": {archive.name: archive.created.timestamp() for archive in _archives(size)},
         "deltas": [delta.total_seconds() for delta in DELTAS],
@@ -72,4 +71,4 @@ def _tarsnapper(size: int, rounds: int) -> tuple[Figure, ...]:
     }
     argv = [str(bench_python()), str(RIVAL)]
     done = subprocess.run(argv, input=json.dumps(asked), capture_output=True, text=True, check=True)
-    return (rival("tarsnapper", json.loads(done.stdout)),)
+    return rival("tarsnapper", json.loads(done.stdout))

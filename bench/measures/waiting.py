@@ -17,10 +17,17 @@ from typing import Any
 
 from bench.place import Place, instants, place, until
 from bench.programs import calls, put_counting_borg, put_stub_borg, real_borg, seconds_of
-from bench.results import Row, ours, part, rival
+from bench.results import Figure, Row, ours, part, rival
 from bench.samples import summary
 
 DELETE_S = 0.02
+COMMANDS = ("list", "delete", "compact", "config")
+WORDS = {
+    "list": "the listing before the plan",
+    "compact": "the reclaim, which is interrupted",
+    "config": "a change of the reserve",
+    "nothing": "between two calls",
+}
 EXPIRE = """
 [backup.NAME.expire]
 schedule = "@yearly"
@@ -40,16 +47,17 @@ def _behind_stub(archives: int) -> Row:
         (at.bin / "archives").write_text("".join(names))
         _configure(at)
         with at.daemon():
-            waits = _waits_ms(at)
+            waits = _waits(at)
         batches = _batches_ms(at)
     return Row(
         f"a due backup's wait behind an expiry of {archives:,} archives",
         "ms",
-        ours(waits),
+        ours(waits.pop("delete")),
         summary(batches).high,
         judged_by="high",
         beside=(
             part("one delete batch (the budget is the longest)", batches),
+            *_others(waits),
             rival("to the end of the expiry, as behind a program that never yields", [sum(batches)]),
         ),
         note=f"a stub that takes {1000 * DELETE_S:g} ms for each deletion",
@@ -64,18 +72,19 @@ def _behind_borg(archives: int, rounds: int) -> list[Row]:
         _configure(at)
         with at.daemon():
             at.run("backup", "web")  # builds the cache of chunks
-            waits = _waits_ms(at)
+            waits = _waits(at)
         batches = _batches_ms(at)
         pruned = [_behind_prune(at, template) for _ in range(rounds)]
     return [
         Row(
             f"the same, real Borg, {archives} archives",
             "ms",
-            ours(waits),
+            ours(waits.pop("delete")),
             summary(batches).high,
             judged_by="high",
             beside=(
                 part("one delete batch (the budget is the longest)", batches),
+                *_others(waits),
                 rival("`borg create` behind a `borg prune` of as many", pruned),
             ),
             note="borgmatic and crontabs prune like that",
@@ -83,36 +92,46 @@ def _behind_borg(archives: int, rounds: int) -> list[Row]:
     ]
 
 
+def _others(waits: dict[str, list[float]]) -> list[Figure]:
+    return [part(f"a wait that began in {WORDS[command]}", values) for command, values in waits.items()]
+
+
 def _configure(at: Place) -> None:
     at.configure(at.backup_set("mail", more=EXPIRE), at.backup_set("web"))
 
 
-def _waits_ms(at: Place) -> list[float]:
-    """Let an expiry run, ask for backups of another set at odd moments of it, and return how each waited."""
+def _waits(at: Place) -> dict[str, list[float]]:
+    """Let an expiry run, ask for backups of another set at odd moments of it, and return how long
+    each waited, in milliseconds, by the engine's command that it had to wait for.
+    """
     at.run("backup", "mail")
     list_and_approve = at.ask(op="plan", set="mail", approve=True)
     assert list_and_approve["plan"]["delete"] > 0
     expiry = at.ask(op="run", kind="expire", set="mail", follow=False)["run"]["run_id"]
     chance = random.Random(1)
-    waits: list[float] = []
+    asked: list[tuple[float, float]] = []
     while True:
         time.sleep(chance.uniform(0.1, 0.6))
-        if expiry in _ended(at):
-            return waits
-        before = _runs(at, "expire")
+        if _has_ended(at, expiry):
+            return _by_command(at, asked)
         row = at.run("backup", "web")
-        asked, started = instants(row, ["slot", "started"])
-        if not before or before[0]["run_id"] != expiry:
-            waits.append(1000 * (started - asked))
+        due, started = instants(row, ["slot", "started"])
+        asked.append((due, started))
 
 
-def _runs(at: Place, kind: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = at.ask(op="history", set="mail", kind=kind)["runs"]
-    return found
+def _by_command(at: Place, asked: list[tuple[float, float]]) -> dict[str, list[float]]:
+    made = calls(at.bin)
+    waits: dict[str, list[float]] = {}
+    for due, started in asked:
+        call = next((call for call in made if call.began <= due < call.ended), None)
+        command = "nothing" if call is None else next(word for word in call.words if word in COMMANDS)
+        waits.setdefault(command, []).append(1000 * (started - due))
+    return waits
 
 
-def _ended(at: Place) -> dict[str, str]:
-    return {row["run_id"]: row["outcome"] for row in _runs(at, "expire")}
+def _has_ended(at: Place, run_id: str) -> bool:
+    ended: list[dict[str, Any]] = at.ask(op="history", set="mail", kind="expire")["runs"]
+    return any(row["run_id"] == run_id for row in ended)
 
 
 def _batches_ms(at: Place) -> list[float]:
@@ -123,10 +142,12 @@ def _batches_ms(at: Place) -> list[float]:
 
 
 def _filled(at: Place, archives: int) -> Path:
-    """Return a repository with many archives of `mail`, the newest an hour old."""
+    """Return a repository with many archives of `mail`, 2,000 small files in each."""
     repository = at.make_repository("template")
     small = at.root / "small"
     small.mkdir()
+    for number in range(2000):
+        (small / f"{number}").write_text(f"{number}\n")
     for number in range(archives):
         (small / "counter").write_text(f"{number}\n")
         argv = [
