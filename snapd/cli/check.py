@@ -13,6 +13,7 @@ from snapd.cli.arguments import json_option, pass_invocation
 from snapd.cli.attention import lights_off, print_off, problem_of
 from snapd.cli.invocation import Invocation
 from snapd.cli.output import aside, coloured, escaped, fact, print_json
+from snapd.cli.table import print_sentence
 from snapd.config import Config, Folders
 from snapd.errors import ConfigError, NoDaemonError, SnapdError
 from snapd.state_folder import read
@@ -99,7 +100,7 @@ def _print_part(title: str, wrong: list[str], note: str) -> None:
     told = f"ok  {escaped(note)}" if note else "ok"
     _say(title, "wrong" if wrong else told.strip(), "red" if wrong else "green")
     for line in wrong:
-        fact(f"  {line}")
+        print_sentence(line.lstrip(), indent="    " if line.startswith(" ") else "  ")
 
 
 def _say(title: str, text: str, colour: str) -> None:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from snapd.cli import words
-from snapd.cli.output import coloured, escaped, fact
-from snapd.cli.table import Cell, print_sentence, print_table
+from snapd.cli.output import escaped, fact
+from snapd.cli.table import Cell, lines, print_sentence, print_table, terminal_width
 from snapd.units import format_duration
 
 PASSED = {True: Cell("passed", "green"), False: Cell("failed", "red"), None: Cell("untold", "yellow")}
@@ -17,12 +17,22 @@ def print_ending(run: dict[str, Any]) -> None:
     """Print one line about a run, what it found, and what to do where something is lacking."""
     outcome = words.outcome(run)
     took = f" in {words.seconds(run['duration_s'])}" if run["duration_s"] is not None else ""
-    fact(f"{words.job(run['job'])}: {coloured(outcome.text, outcome.colour)}{took}{_what(run)}")
+    _print_line(f"{words.job(run['job'])}: ", outcome, f"{took}{_what(run)}")
     for line in (run["message"] or "").splitlines():
         print_sentence(escaped(line), indent="  ")
     for line in (run["hint"] or "").splitlines():
         print_sentence(f"hint: {escaped(line)}", indent="  ")
     _print_findings(run["details"])
+
+
+def _print_line(front: str, outcome: Cell, rest: str) -> None:
+    """Print a sentence with one coloured word in it, broken at the edge of the terminal."""
+    first, *more = lines([(f"{front}{outcome.text}{rest}",)], terminal_width())
+    at = len(front)
+    if first.startswith(outcome.text, at):
+        first = front + outcome.shown + first[at + len(outcome.text) :]
+    for line in (first, *more):
+        fact(line)
 
 
 def _what(run: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ KINDS = ["backup", "restore-test", "expire", "restore"]
 @set_argument(required=False)
 @click.option("--kind", type=click.Choice(KINDS), help="Runs of this kind only; restore: restores by hand.")
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
 )
 @json_option
 @pass_invocation

@@ -19,8 +19,9 @@ from snapd.errors import ExistsError, SnapdError, UsageError
 from snapd.state_folder import make_folders, read
 
 COPY_THE_KEY = """\
-Keep a copy of the passphrase and of the key on another machine, or on paper: without them the archives are
-lost together with this machine. `borg key export REPOSITORY FILE` writes the key to a file; with --paper it
+Keep a copy of the passphrase and of the key on another machine, or on paper:
+without them the archives are lost together with this machine. The command
+`borg key export REPOSITORY FILE` writes the key to a file; with --paper it
 makes a form to print."""
 
 

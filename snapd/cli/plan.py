@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from snapd.cli import words
-from snapd.cli.output import coloured, escaped, fact
-from snapd.cli.table import Cell, Row, print_table
+from snapd.cli.output import escaped, fact
+from snapd.cli.table import Cell, Row, print_rows, print_sentence, print_table
 
 
 def print_plan(plan: dict[str, Any], *, approved: bool) -> None:
@@ -19,12 +19,12 @@ def print_plan(plan: dict[str, Any], *, approved: bool) -> None:
     hold = plan["hold"]
     name = escaped(plan["backup_set"])
     if approved:
-        fact(
+        print_sentence(
             f"Approved for 7 days: the {plan['delete']} names above. The next expiry deletes those that are "
             f"still planned then; now: snapd-backup expire {name}"
         )
     elif hold:
-        fact(coloured(f"Expiry is held: {escaped(hold['reason'])}.", "yellow"))
+        print_rows([(Cell(f"Expiry is held: {escaped(hold['reason'])}.", "yellow"),)])
         if hold["approvable"] and plan["delete"]:
             fact(f"If the plan is what you want: snapd-backup expire {name} --approve")
 

@@ -19,8 +19,9 @@ from snapd.cli.choice import Choice, Wanted, choose, instant_of
 from snapd.cli.follow import Watcher, watcher
 from snapd.cli.holding import locked, pinned
 from snapd.cli.invocation import Invocation
-from snapd.cli.output import aside, escaped, fact, print_json
+from snapd.cli.output import aside, escaped, print_json
 from snapd.cli.stand_in import log_quietly
+from snapd.cli.table import print_sentence
 from snapd.cli.telling import told
 from snapd.config import BackupSet, Config, Folders
 from snapd.engines.base import Engine, Tools
@@ -233,4 +234,4 @@ def _print(task: Task, archive: Archive) -> None:
     what = ", ".join(task.only) if task.only else "everything"
     created = archive.created.isoformat()
     age = f"{words.ago(created, task.now)}, {words.local(created)}"
-    fact(escaped(f"restored {what} from archive {archive.name} (made {age}) into {task.into}"))
+    print_sentence(escaped(f"restored {what} from archive {archive.name} (made {age}) into {task.into}"))

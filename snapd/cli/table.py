@@ -12,7 +12,8 @@ from typing import NamedTuple
 from snapd.cli.output import bold, coloured, fact
 
 GAP = "  "
-_NARROWEST = 20
+_NARROWEST = 25  # columns of text that can be read
+_BELOW = 4  # columns before a text that stands below its row
 
 
 class Cell(NamedTuple):
@@ -70,7 +71,9 @@ def print_sentence(text: str, *, indent: str = "") -> None:
 
 
 def lines(rows: Sequence[Row], width: int | None, *, indent: str = "") -> Iterator[str]:
-    """Lay rows out; the last column is broken into more lines where it does not fit in `width` columns."""
+    """Lay rows out; the last column is broken into more lines where it does not fit in `width` columns, and
+    stands below its row where it would be too narrow to read.
+    """
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     if not cells:
         return
@@ -78,17 +81,24 @@ def lines(rows: Sequence[Row], width: int | None, *, indent: str = "") -> Iterat
     margin = len(indent) + sum(w + len(GAP) for w in widths)
     for row in cells:
         front = indent + "".join(_padded(cell, w) + GAP for cell, w in zip(row, widths, strict=False))
-        parts = _broken(row[-1].text, width, margin)
+        start = margin
+        if width is not None and width_of(row[-1].text) > width - margin < _NARROWEST:
+            yield front.rstrip()
+            start = len(indent) + _BELOW
+            front = " " * start
+        parts = _broken(row[-1].text, width, start, cut=len(row) > 1)
         yield (front + coloured(parts[0], row[-1].colour)).rstrip()
         for part in parts[1:]:
-            yield " " * margin + coloured(part, row[-1].colour)
+            yield " " * start + coloured(part, row[-1].colour)
 
 
 def _padded(cell: Cell, width: int) -> str:
     return cell.shown + " " * (width - width_of(cell.text))
 
 
-def _broken(text: str, width: int | None, margin: int) -> list[str]:
+def _broken(text: str, width: int | None, margin: int, *, cut: bool) -> list[str]:
+    """Break a text between words; a word that is longer than a line is cut, or else left to the terminal."""
     if width is None or margin + width_of(text) <= width:
         return [text]
-    return textwrap.wrap(text, max(width - margin, _NARROWEST)) or [""]
+    room = max(width - margin, _BELOW)
+    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=cut) or [""]

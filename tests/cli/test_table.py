@@ -18,10 +18,24 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
 
 
 def test_the_last_column_is_broken_at_the_edge() -> None:
-    assert list(lines([("a", "one two three four five six")], 24)) == [
+    assert list(lines([("a", "one two three four twenty-five six")], 32)) == [
         "a  one two three four",
-        "   five six",
+        "   twenty-five six",
     ]
+
+
+def test_a_last_column_that_would_be_too_narrow_stands_below_its_row() -> None:
+    assert list(lines([("a" * 10, "one two three four five six"), ("b", "short")], 24)) == [
+        "aaaaaaaaaa",
+        "    one two three four",
+        "    five six",
+        "b           short",
+    ]
+
+
+def test_a_word_that_is_too_long_is_cut_in_a_table_and_left_whole_in_a_sentence() -> None:
+    assert list(lines([("a", "/" * 40)], 32)) == ["a  " + "/" * 29, "   " + "/" * 11]
+    assert list(lines([("to " + "/" * 40,)], 32)) == ["to", "/" * 40]
 
 
 def test_wide_characters_take_two_columns_and_combining_ones_none() -> None:
