@@ -156,7 +156,6 @@ class Result:
 
 
 _WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3, "y": 2}  # digits of each date field
-_SPACINGS_S = {"S": 1, "M": 60, "H": 3600}
 _PIECE = re.compile(r"%([YmdHMSjy%])|([^%]+)")
 _ATTEMPT = r"(?:\.(?:[2-9]|[1-9][0-9]+))?"
 _INCOMPLETE = re.compile(r"(?P<stem>.+?)\.(?:part|checkpoint(?:\.[0-9]+)?)", re.DOTALL)
@@ -239,11 +238,6 @@ class ArchivePattern:
         except ValueError:  # digits that are no date: 20260231
             return None
         return instant if self.render(instant) == match["first"] else None
-
-    @property
-    def spacing_s(self) -> int:
-        """Seconds between two instants that can render to different names: 1, 60, 3600 or 86400."""
-        return min(_SPACINGS_S.get(field, 86400) for field in self._fields)
 
     def overlaps(self, other: ArchivePattern) -> bool:
         """Tell whether one name can be recognised by both patterns (a stranger's archive would be deleted).

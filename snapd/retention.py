@@ -58,9 +58,9 @@ class Circumstances:
 
     `not_fresh` says why the fresh light is off, empty when it is on. `last_outcome` and `last_error_code` are
     those of the last backup run that ended, None when there was none. `suspects` counts suspect archives.
-    `rebuilt`: the history was started from nothing and no expiry was approved since. `foreign`: there are
-    archives that we did not make. `policy` and `completed_policy` are fingerprints, the latter of the last
-    completed expiry (None: there was none). `clock_stepped`: the clock jumped since then.
+    `foreign`: no expiry was ever completed, and there are archives that we did not make; `rebuilt`: so it is
+    because the history was started from nothing. `policy` and `completed_policy` are fingerprints, the latter
+    of the last completed expiry (None: there was none). `clock_stepped`: the clock jumped since then.
     `archives` counts the set's archives, `deletions` those to be deleted.
     """
 

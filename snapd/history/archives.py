@@ -56,6 +56,11 @@ class ArchiveFacts:
         )
         return frozenset(names)
 
+    def made_here(self, backup_set: str) -> frozenset[str]:
+        """Every name under which we ever tried to create an archive of a set, as the history stores it."""
+        sql = "SELECT name FROM archives WHERE backup_set = ? AND tried IS NOT NULL"
+        return frozenset(self._disk.read(lambda row: str(row["name"]), sql, backup_set))
+
     def record_name(self, store: str, backup_set: str, name: str, now: datetime) -> None:
         """Remember that a creation under this name is about to start."""
         self._disk.write((_TRY_NAME, (store, plain(name), backup_set, to_text(now))))

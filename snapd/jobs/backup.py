@@ -16,7 +16,7 @@ from snapd.config import Config, Folders
 from snapd.engines.base import Selection, silent_store
 from snapd.errors import EngineUsageError, ExistsError, PartialError, SourceError, StagingFullError
 from snapd.history import KnownArchive
-from snapd.jobs.base import Work
+from snapd.jobs.base import Work, clock_seen_key, note_clock_seen
 from snapd.jobs.scratch import private_folder, remove, staging_of
 from snapd.jobs.state_copy import write_state_copy
 from snapd.looks import answer, answers
@@ -275,6 +275,8 @@ def _suspicions(work: Work, dumps: Sequence[Dump]) -> tuple[str, ...]:
 
 def _remember(work: Work, archive: Archive, created: Created, dumps: Sequence[Dump]) -> None:
     backup_set, now = work.backup_set, work.now()
+    if work.history.noted(clock_seen_key(work)) is None and not work.history.known_archives(backup_set.name):
+        note_clock_seen(work)  # the set begins here: no earlier jump of the clock concerns it
     work.history.record_archive(
         KnownArchive(archive, backup_set.store, backup_set.name, now, encrypted=created.encrypted)
     )

@@ -11,7 +11,7 @@ from typing import Protocol
 from snapd.config import BackupSet, Config, Folders
 from snapd.engines.base import Engine
 from snapd.history import History
-from snapd.model import Kind, Progress, Result
+from snapd.model import Progress, Result
 from snapd.proc import Launcher
 
 
@@ -55,4 +55,16 @@ class Work:
 
 
 Job = Callable[[Work], Result]
-Registry = Callable[[Kind], Job]
+
+CLOCK_JUMPED = "clock-jumped"
+"""The note of the history that the daemon replaces whenever the clock jumped."""
+
+
+def clock_seen_key(work: Work) -> str:
+    """Return the key of the note that says which jump of the clock a set has behind it."""
+    return f"clock-seen:{work.backup_set.name}"
+
+
+def note_clock_seen(work: Work) -> None:
+    """Remember that what happens to the set from now on comes after the clock's last jump."""
+    work.history.note(clock_seen_key(work), work.history.noted(CLOCK_JUMPED) or "")

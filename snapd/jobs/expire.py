@@ -10,7 +10,7 @@ import structlog
 
 from snapd.config import Expire
 from snapd.errors import EngineError, InterruptedRunError, UsageError
-from snapd.jobs.base import Work
+from snapd.jobs.base import CLOCK_JUMPED, Work, clock_seen_key, note_clock_seen
 from snapd.lights import fresh
 from snapd.model import Archive, Kind, Outcome, Result, Verdict, job_id
 from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hold, plan
@@ -18,7 +18,6 @@ from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hol
 _log = structlog.get_logger()
 
 RECLAIMS_INTERRUPTED_AT_MOST = 3
-_MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +149,7 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
     light = fresh(archives, work.due_slot, now, scheduled=work.backup_set.schedule is not None)
     last = work.history.last(job_id(Kind.BACKUP, name))
     completed = work.history.completed_policy(name)
+    foreign = completed is None and _any_foreign(work, archives)
     return Circumstances(
         archives=len(archives),
         deletions=sum(not verdict.keep for verdict in verdicts),
@@ -159,27 +159,25 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
         last_outcome=last.outcome if last else None,
         last_error_code=last.error_code if last else "",
         suspects=sum(archive.suspect for archive in archives),
-        rebuilt=completed is None and work.history.noted("rebuilt") is not None,
-        foreign=completed is None and _any_foreign(work, archives),
+        rebuilt=foreign and work.history.noted("rebuilt") is not None,
+        foreign=foreign,
         clock_stepped=_clock_stepped(work),
     )
 
 
 def _any_foreign(work: Work, archives: Iterable[Archive]) -> bool:
-    """Tell whether no run of ours made one of the archives, as far as the history reaches."""
-    rows = work.history.rows(backup_set=work.backup_set.name, kind=Kind.BACKUP, limit=_MOST_ROWS)
-    ours = {row.archive for row in rows}
-    return any(archive.complete and archive.name not in ours for archive in archives)
+    """Tell whether we never tried to create one of the archives, as far as the history reaches."""
+    made = work.history.made_here(work.backup_set.name)
+    return any(archive.complete and archive.name not in made for archive in archives)
 
 
 def _clock_stepped(work: Work) -> bool:
-    """Tell whether the clock jumped and no expiry of the set was completed since."""
-    noted = work.history.noted("clock-jumped")
-    if noted is None:
-        return False
-    jumped = datetime.fromisoformat(noted)
-    rows = work.history.rows(backup_set=work.backup_set.name, kind=Kind.EXPIRE)
-    return not any(row.details.get("completed") and row.ended and row.ended >= jumped for row in rows)
+    """Tell whether the clock jumped and no expiry of the set was completed since.
+
+    Jumps are told apart by what the daemon noted of them, not by time: the clock may have been wrong.
+    """
+    jumped = work.history.noted(CLOCK_JUMPED)
+    return jumped is not None and jumped != work.history.noted(clock_seen_key(work))
 
 
 # -- deleting -------------------------------------------------------------------------------------------
@@ -279,6 +277,7 @@ def _remember(work: Work, decision: Decision) -> None:
     if decision.circumstances.rebuilt and not decision.planned:
         return
     work.history.record_expiry(decision.backup_set, decision.policy, work.now())
+    note_clock_seen(work)
     work.history.withdraw_approval(decision.backup_set)
 
 

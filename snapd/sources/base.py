@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +88,3 @@ class DumpSource(Source, Protocol):
 
         Raises `RestoreTestError` for a dump that does not load, is damaged or empty.
         """
-
-
-Sources = Sequence[Source]

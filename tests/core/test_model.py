@@ -145,14 +145,6 @@ def test_a_name_whose_fields_contradict_each_other_is_a_strangers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("%Y%m%d", 86400), ("%Y%m%d%H", 3600), ("%Y%m%d%H%M", 60), ("%H%M%S_%Y%j", 1), ("%Y%j%S", 1)],
-)
-def test_the_spacing_is_that_of_the_finest_field(text: str, seconds: int) -> None:
-    assert ArchivePattern(text).spacing_s == seconds
-
-
-@pytest.mark.parametrize(
     ("one", "other", "overlap"),
     [
         ("a_%Y%m%d", "a_%Y%m%d", True),

@@ -82,7 +82,7 @@ def world(folder: Path) -> Iterator[World]:
     """A world below `folder`, with empty state, cache and runtime folders."""
     folders = Folders(state=folder / "state", cache=folder / "cache", runtime=folder / "runtime")
     for path in (folders.state, folders.cache, folders.runtime):
-        path.mkdir()
+        path.mkdir(exist_ok=True)
     clock = Ticking(START)
     with contextlib.closing(History(folders.state, now=START)) as history:
         yield World(folders, history, FakeEngine(now=clock), clock, repository=folder / "borg")

@@ -32,6 +32,7 @@ from snapd.jobs.scratch import private_folder, scratch_of, staging_of
 from snapd.model import Outcome, Problem
 from snapd.proc import Launcher
 from tests.fakes.launchers import OnSmallDisk
+from tests.fakes.mounts import among_mounts, beside_hung_mounts
 from tests.fakes.work import START, World, set_of, world
 
 
@@ -110,6 +111,61 @@ def test_a_doctor_with_a_problem_stops_it_before_a_name_is_used(here: World, mai
 
 
 # -- names ----------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_not_there_yet_is_tried_again_and_one_that_is_wrong_is_not(
+    here: World, mail: Path
+) -> None:
+    missing = Problem("there is no Borg repository", store="local", passing=True)
+    wrong = Problem("the repository cannot be written", store="local")
+    for problems, retryable in (((missing,), True), ((missing, wrong), False)):
+        here.engine.problems = problems
+        with pytest.raises(EngineUsageError) as told:
+            run(here.work(set_of(paths=(mail,))))
+        assert told.value.retryable is retryable
+
+
+DEAD_STORE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from snapd.config import BorgStore, Secret
+from snapd.errors import EngineUsageError
+from snapd.jobs import backup
+from snapd.machine import engine_of, problems
+from tests.fakes.work import set_of, world
+
+backup.LOOK_S = 0.5  # nobody wants to wait as long as a real backup does
+folder = Path(sys.argv[1])
+dead, mail = folder / "dead", folder / "mail"
+hang(dead)
+store = BorgStore(engine="borg", repository=str(dead / "borg"), passphrase=Secret(credential="borg"))
+with world(folder) as here:
+    plain = here.work(set_of(paths=(mail, dead)))
+    both = {**plain.config.store, "other": store}
+    sound = replace(plain, config=plain.config.model_copy(update={"store": both}))
+    print(backup.run(replace(sound, backup_set=set_of(paths=(mail,)))).outcome.value)
+    config = plain.config.model_copy(update={"store": {"local": store}})
+    work = replace(plain, config=config, engine=engine_of("local", config, here.folders))
+    try:
+        backup.run(work)
+    except EngineUsageError as error:
+        print(error.message, error.retryable)
+    for problem in problems(config, here.folders, limit_s=0.5):
+        print(problem.store or problem.backup_set, problem.message)
+"""
+
+
+def test_a_store_on_a_dead_mount_stops_its_own_sets_for_a_while_and_no_others(tmp_path: Path) -> None:
+    for name in ("dead", "mail"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mail/letter").touch()
+    assert beside_hung_mounts(DEAD_STORE, tmp_path).splitlines() == [
+        "ok",
+        "the store local does not answer (a hung mount?) True",
+        "local the store local does not answer (a hung mount?)",
+        "shop a path or a database of the set does not answer (a hung mount?)",
+    ]
 
 
 def test_a_name_that_was_ever_used_is_never_used_again(here: World, mail: Path) -> None:
@@ -262,6 +318,58 @@ def test_a_full_staging_disk_fails_the_run_and_the_next_one_works(here: World) -
     assert run(here.work(backup_set)).outcome is Outcome.OK
 
 
+SMALL = """
+import os, sqlite3, sys
+from contextlib import closing
+from pathlib import Path
+from snapd.config import SqliteDump
+from snapd.errors import StagingFullError
+from snapd.jobs.backup import run
+from structlog.testing import capture_logs
+from tests.fakes.work import set_of, world
+
+folder = Path(sys.argv[1])
+mail, state = folder / "mail", folder / "state"
+mail.mkdir()
+(mail / "letter").touch()
+
+def fill(kept):
+    with open(state / "ballast", "wb", buffering=0) as file:
+        for size in (65536, 4096):
+            while os.statvfs(state).f_bavail * 4096 >= kept + size:
+                file.write(b"x" * size)
+
+def told(paths, dump=()):
+    try:
+        result = run(here.work(set_of(paths=paths, dump=dump)))
+    except StagingFullError as error:
+        return error.code
+    held = here.engine.stored[result.archive].entries
+    return result.outcome.value, result.hint, "; ".join(result.notes), sum("about/" in path for path in held)
+
+with capture_logs(), world(folder) as here:
+    with closing(sqlite3.connect(folder / "shop.db")) as shop:
+        shop.execute("CREATE TABLE sales (what TEXT)")
+    dump = SqliteDump(engine="sqlite", path=folder / "shop.db", name="shop")
+    for kept in (0, 4096):
+        fill(kept)
+        print(told((mail,)))
+    print(told((mail,), (dump,)))
+    (state / "ballast").unlink()
+    print(told((mail,), (dump,))[0])
+"""
+
+
+def test_a_full_disk_costs_files_only_the_copy_of_the_state_and_fails_a_dump(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    mounted = f"mount -t tmpfs -o size=1m none {tmp_path}/state"
+    *bare, dump, room = among_mounts(mounted, (sys.executable, "-c", SMALL, str(tmp_path))).splitlines()
+    for line in bare:
+        assert line.startswith("('warning', 'make room on the disk of the state folder', 'the copy of config")
+        assert line.endswith(", 0)")
+    assert (dump, room) == ("staging-full", "ok")
+
+
 # -- our own files --------------------------------------------------------------------------------------
 
 
@@ -280,6 +388,22 @@ def test_of_the_whole_machine_nothing_of_ours_is_archived_but_this_sets_staging(
     assert staging(here) / "dumps/shop/shop.sqlite" in held
     assert not [path for path in held if path.name == "inside"]
     assert not [path for path in held if path.name.startswith("history.sqlite")]
+
+
+def test_of_the_whole_machine_the_kernels_file_systems_and_all_credentials_are_left_out(
+    here: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = tmp_path / "credentials"
+    given.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    (tmp_path / "letter").touch()
+    result = run(here.work(set_of(paths=(tmp_path, Path("/proc/self/environ")))))
+    left_out = here.engine.selections[result.archive].never
+    assert {Path("/proc"), Path("/run/credentials"), given} <= set(left_out)
+    assert result.notes == (
+        "/proc/self/environ is in a file system that the kernel makes up: never archived",
+    )
+    assert str(tmp_path / "letter") in contents(here, result.archive)
 
 
 def test_a_path_inside_a_store_is_refused_aloud(here: World, mail: Path) -> None:

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from snapd.config import BackupSet, Expire
 from snapd.errors import InterruptedRunError, NetworkError, UsageError
 from snapd.history import Proof, Run
-from snapd.jobs import expire
+from snapd.jobs import backup, expire
 from snapd.jobs.base import Work
-from snapd.model import Archive, Cause, Kind, Outcome
+from snapd.model import Archive, ArchivePattern, Cause, Kind, Outcome
 from tests.fakes.work import START, World, set_of, world
 
 DAY = timedelta(days=1)
@@ -66,6 +66,7 @@ def row(
 
 def ran(scene: World, *archives: str) -> None:
     for number, archive in enumerate(archives):
+        scene.history.record_name("local", "shop", archive, START)
         row(scene, number, archive=archive)
 
 
@@ -269,33 +270,63 @@ def test_a_large_plan_after_a_change_of_policy_waits_for_approval(scene: World) 
     assert "changed" in expire.run(work_of(scene)).notes[0]
 
 
+def test_an_archive_whose_creation_we_tried_is_not_foreign_however_its_run_ended(foreign: World) -> None:
+    for days in range(20):
+        foreign.history.record_name("local", "shop", name_of(days), START)
+    assert expire.run(work_of(foreign)).outcome is Outcome.OK
+
+
 def test_a_clock_step_asks_once_until_an_expiry_is_completed_after_it(scene: World) -> None:
-    scene.history.record_expiry("shop", expire.decide(work_of(scene), scene.engine.archives()).policy, TODAY)
-    scene.history.note("clock-jumped", (START + timedelta(hours=100)).isoformat())
-    row(scene, 99, kind=Kind.EXPIRE, details={"completed": True})
+    policy = expire.decide(work_of(scene), scene.engine.archives()).policy
+    scene.history.record_expiry("shop", policy, TODAY)
+    scene.history.note("clock-jumped", "2099-01-01T00:00:00+00:00")  # as a wrong clock told it
     assert "clock" in expire.run(work_of(scene)).notes[0]
-    row(scene, 101, kind=Kind.EXPIRE, details={"completed": True})
-    assert expire.run(work_of(scene)).outcome is Outcome.OK
-
-
-def test_a_rebuilt_history_waits_for_approval_of_a_single_deletion_and_then_forgets(scene: World) -> None:
-    for days in range(9, 20):
-        scene.engine.delete([name_of(days)])
-    scene.history.note("rebuilt", TODAY.isoformat())
     work = work_of(scene)
-    assert "rebuilt" in expire.run(work).notes[0]
     expire.approve(work, expire.decide(work, scene.engine.archives()))
     assert expire.run(work).outcome is Outcome.OK
-    assert name_of(8) not in scene.engine.names()
-    scene.engine.plant(name_of(9), TODAY - 9 * DAY)
+    for days in range(8, 20):
+        scene.engine.plant(name_of(days), TODAY - days * DAY)
+    assert expire.run(work).details["deleted"] == 12
+
+    scene.history.note("clock-jumped", "2026-01-01T00:00:00+00:00")  # and back
+    for days in range(8, 20):
+        scene.engine.plant(name_of(days), TODAY - days * DAY)
+    assert "clock" in expire.run(work).notes[0]
+
+
+def test_a_clock_step_before_the_first_archive_of_a_set_does_not_concern_it(scene: World) -> None:
+    scene.history.note("clock-jumped", TODAY.isoformat())
+    assert "clock" in expire.run(work_of(scene)).notes[0]
+    saved = scene.folders.state.parent / "saved"
+    saved.mkdir()
+    backup.run(scene.work(set_of(name="new", archive=ArchivePattern("new_%Y%m%d-%H%M%S"), paths=(saved,))))
+    assert scene.history.noted("clock-seen:new") == TODAY.isoformat()
+    assert scene.history.noted("clock-seen:shop") is None
+
+
+def test_a_rebuilt_history_waits_for_approval_of_a_single_deletion_and_then_forgets(foreign: World) -> None:
+    for days in range(9, 20):
+        foreign.engine.delete([name_of(days)])
+    foreign.history.note("rebuilt", TODAY.isoformat())
+    work = work_of(foreign)
+    assert "rebuilt" in expire.run(work).notes[0]
+    expire.approve(work, expire.decide(work, foreign.engine.archives()))
+    assert expire.run(work).outcome is Outcome.OK
+    assert name_of(8) not in foreign.engine.names()
+    foreign.engine.plant(name_of(9), TODAY - 9 * DAY)
     assert expire.run(work).details["deleted"] == 1
 
 
-def test_a_rebuilt_history_is_not_approved_by_an_expiry_with_nothing_to_do(scene: World) -> None:
+def test_a_set_that_came_after_the_history_was_rebuilt_does_not_wait(scene: World) -> None:
     scene.history.note("rebuilt", TODAY.isoformat())
+    assert expire.run(work_of(scene)).details["deleted"] == 12
+
+
+def test_a_rebuilt_history_is_not_approved_by_an_expiry_with_nothing_to_do(foreign: World) -> None:
+    foreign.history.note("rebuilt", TODAY.isoformat())
     everything = Expire.model_validate({"schedule": "every 6h", "deltas": ["1d", "400d"]})
-    assert expire.run(work_of(scene, shop(expire=everything))).outcome is Outcome.OK
-    assert scene.history.completed_policy("shop") is None
+    assert expire.run(work_of(foreign, shop(expire=everything))).outcome is Outcome.OK
+    assert foreign.history.completed_policy("shop") is None
 
 
 # -- while it deletes -----------------------------------------------------------------------------------

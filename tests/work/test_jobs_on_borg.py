@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -20,6 +21,7 @@ from snapd.jobs import backup, restore_test
 from snapd.jobs.base import Work
 from snapd.model import Outcome
 from snapd.proc import Launcher
+from tests.fakes.mounts import among_mounts
 from tests.fakes.work import set_of, world
 
 pytestmark = pytest.mark.skipif(
@@ -86,3 +88,43 @@ def test_the_second_archive_of_the_same_contents_is_almost_free(work: Work) -> N
     assert second.bytes_new is not None
     assert second.bytes_new < first.bytes_new / 2
     assert first.archive != second.archive
+
+
+WITH_PROC = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from snapd.config import BorgStore, Secret
+from snapd.engines import build
+from snapd.engines.base import Tools
+from snapd.jobs import backup
+from snapd.proc import Launcher
+from tests.fakes.mounts import among_mounts
+from tests.fakes.work import set_of, world
+
+folder = Path(sys.argv[1])
+secret = Secret(file=folder / "passphrase")
+store = BorgStore(engine="borg", repository=str(folder / "borg"), passphrase=secret)
+with world(folder) as here:
+    engine = build("local", store, Tools(Launcher(), here.folders.cache / "local"))
+    engine.init()
+    work = here.work(set_of(paths=(folder / "root",)))
+    made = backup.run(replace(work, engine=engine))
+    print(made.outcome.value, *made.notes)
+    held = sorted(member.path for member in engine.members(made.archive))
+    print(*(path for path in held if "/root" in path), sep="\\n")
+"""
+
+
+def test_a_tree_with_the_kernels_file_systems_in_it_is_archived_without_them(tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    (tmp_path / "passphrase").chmod(0o600)
+    root = tmp_path / "root"
+    for name in ("etc", "proc", "run"):
+        (root / name).mkdir(parents=True)
+    (root / "etc/hosts").touch()
+    mounts = f"mount --rbind /proc {root}/proc; mount -t tmpfs none {root}/run; touch {root}/run/written"
+    told = among_mounts(mounts, (sys.executable, "-c", WITH_PROC, str(tmp_path)))
+    member = str(root).lstrip("/")
+    found = ("", "/etc", "/etc/hosts", "/run", "/run/written")
+    assert told.splitlines() == ["ok", *(f"{member}{path}" for path in found)]

@@ -16,6 +16,7 @@ from snapd.model import ArchivePattern
 from snapd.proc import Launcher
 from snapd.sources.base import Tools
 from snapd.sources.files import FilesSource
+from tests.fakes.mounts import among_mounts, beside_hung_mounts
 
 NOBODY = 65534
 CI = os.environ.get("CI") == "true"
@@ -86,6 +87,65 @@ def test_a_path_that_this_user_cannot_read_is_named(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert ended.stdout == "('secret cannot be read by the service user',)\n", ended.stderr
+
+
+HUNG = """
+import sys
+from pathlib import Path
+from snapd.errors import SourceError
+from snapd.sources.files import FilesSource
+
+folder = Path(sys.argv[1])
+dead, alive, link = folder / "dead", folder / "alive", folder / "link"
+hang(dead)
+with FilesSource([dead, alive, link], alone=True, look_s=0.5).open() as prepared:
+    print(*prepared.paths, *prepared.lacking, sep="\\n")
+print(*(problem.message for problem in FilesSource([dead], alone=True, look_s=0.5).doctor()))
+try:
+    FilesSource([dead], alone=True, look_s=0.5).open().__enter__()
+except SourceError as error:
+    print(error.retryable)
+"""
+
+
+def test_a_path_on_a_dead_mount_is_named_and_the_others_are_saved(tmp_path: Path) -> None:
+    for name in ("dead", "alive"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "dead/below")
+    assert beside_hung_mounts(HUNG, tmp_path).splitlines() == [
+        f"{tmp_path}/alive",
+        f"{tmp_path}/link",
+        f"{tmp_path}/dead does not answer (a hung mount?)",
+        f"{tmp_path}/link is a symbolic link and saved as such; its target does not answer (a hung mount?)",
+        f"{tmp_path}/dead does not answer (a hung mount?)",
+        "True",
+    ]
+
+
+PRIVATE = """
+import sys
+from pathlib import Path
+from snapd.config import SqliteDump
+from snapd.proc import Launcher
+from snapd.sources.base import Tools
+from snapd.sources.files import FilesSource
+from snapd.sources.sqlite import SqliteSource
+
+shop = SqliteDump(engine="sqlite", path=Path("/tmp/shop.db"), name="shop")
+tools = Tools(Launcher(), Path("/none"))
+for source in (FilesSource([Path("/tmp/x")], alone=True), SqliteSource(shop, tools)):
+    print(*(problem.message for problem in source.doctor()))
+"""
+
+
+def test_what_only_seems_to_be_in_tmp_is_a_problem(tmp_path: Path) -> None:
+    private = tmp_path / "systemd-private-1-snapd-backup.service-x" / "tmp"
+    private.mkdir(parents=True)
+    told = among_mounts(f"mount --bind {private} /tmp", (sys.executable, "-c", PRIVATE))
+    assert [line.partition(" is in a folder of")[0] for line in told.splitlines()] == [
+        "/tmp/x",
+        "the SQLite database /tmp/shop.db",
+    ]
 
 
 def test_a_set_is_its_paths_and_then_its_dumps(tmp_path: Path) -> None:
