@@ -89,28 +89,28 @@ def kernel_folders(mounts: Sequence[Mount]) -> tuple[Path, ...]:
 
     Reading them gives no contents, may never end, and shows the environments of processes.
     """
-    found: list[Path] = []
-    for mount in sorted(mounts, key=lambda mount: mount.point):
-        inside = any(mount.point.is_relative_to(folder) for folder in found)
-        if mount.kind in _KERNEL and not inside and _is_visible(mount, mounts):
-            found.append(mount.point)
-    return tuple(found)
+    found: set[Path] = set()
+    for mount in sorted(_visible(mounts), key=lambda mount: mount.point):
+        if mount.kind in _KERNEL and found.isdisjoint(mount.point.parents):
+            found.add(mount.point)
+    return tuple(sorted(found))
 
 
 def private_folders(mounts: Sequence[Mount]) -> tuple[Path, ...]:
     """Return which of /tmp and /var/tmp are not the machine's but this service's own (PrivateTmp=yes)."""
-    return tuple(
-        mount.point
-        for mount in mounts
-        if mount.point in _TMP and _PRIVATE in mount.root and _is_visible(mount, mounts)
-    )
+    return tuple(mount.point for mount in _visible(mounts) if mount.point in _TMP and _PRIVATE in mount.root)
 
 
-def _is_visible(mount: Mount, mounts: Sequence[Mount]) -> bool:
-    """Tell whether no other mount lies over this one: whatever is around it must also be below it."""
-    parents = {other.number: other.parent for other in mounts}
-    below, number = {mount.number}, mount.parent
-    while number in parents and number not in below:
-        below.add(number)
-        number = parents[number]
-    return all(other.number in below or not mount.point.is_relative_to(other.point) for other in mounts)
+def _visible(mounts: Sequence[Mount]) -> Iterator[Mount]:
+    """Yield the mounts that no other lies over: whatever is mounted around one must also be below it."""
+    parents = {mount.number: mount.parent for mount in mounts}
+    mounted: dict[Path, set[int]] = {}
+    for mount in mounts:
+        mounted.setdefault(mount.point, set()).add(mount.number)
+    for mount in mounts:
+        below, number = {mount.number}, mount.parent
+        while number in parents and number not in below:
+            below.add(number)
+            number = parents[number]
+        if all(mounted.get(point, set()) <= below for point in (mount.point, *mount.point.parents)):
+            yield mount

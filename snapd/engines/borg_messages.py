@@ -102,6 +102,9 @@ _BY_ID: dict[str, tuple[type[EngineError], str]] = {
     "UnsupportedPayloadError": (EngineUsageError, "install a newer borg"),
 }
 
+_MAY_COME = ("Repository.DoesNotExist", "Repository.ParentPathDoesNotExist")
+"""The disk of a repository may be mounted later: tried again."""
+
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[EngineError], str], ...] = tuple(
     (re.compile(expression), kind, hint)
     for expression, kind, hint in (
@@ -236,7 +239,9 @@ def error_of(listener: Listener) -> EngineError:
     for message in reversed(errors):
         known = _BY_ID.get(message.msgid) or _BY_ID.get(message.msgid.rpartition(".")[2])
         if known is not None and not (known[0] is NetworkError and _said(listener) is not None):
-            return known[0](_sentence(message.text), hint=known[1])
+            error = known[0](_sentence(message.text), hint=known[1])
+            error.retryable = error.retryable or message.msgid in _MAY_COME
+            return error
     return _said(listener) or EngineError(
         _last_words(errors, listener), hint="journalctl has all that borg said"
     )

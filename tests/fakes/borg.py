@@ -53,9 +53,10 @@ class BorgLab:
         progress: Callable[[Progress], None] = lambda _progress: None,
         limits: RunLimits = RunLimits(),  # noqa: B008 - frozen
         cache: str = "cache",
+        lock_fd: int | None = None,
         **changes: object,
     ) -> BorgEngine:
-        launcher = Launcher(interrupt=self.interrupt)
+        launcher = Launcher(lock_fd=lock_fd, interrupt=self.interrupt)
         tools = Tools(launcher, self.folder / cache, limits=limits, progress=progress)
         return BorgEngine("local", self.store(**changes), tools)
 

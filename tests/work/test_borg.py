@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,8 +34,10 @@ from snapd.errors import (
     OutOfSyncError,
     PartialError,
 )
+from snapd.lock import Holder, SingleLock
 from snapd.model import Progress
 from tests.fakes.borg import PASSPHRASE, BorgLab, make_template, require_borg
+from tests.fakes.mounts import among_mounts
 
 # -- texts, without borg ------------------------------------------------------------------------------------
 
@@ -271,6 +276,23 @@ def test_the_passphrase_is_in_no_argument_list_while_an_archive_is_made(lab: Bor
     assert not any(PASSPHRASE.encode() in line for line in arguments)
 
 
+def test_the_borg_that_makes_an_archive_keeps_the_lock_of_a_run_that_is_gone(
+    lab: BorgLab, source: Path
+) -> None:
+    lock = SingleLock(lab.folder)
+    lock.try_acquire(Holder(os.getpid(), "run1", "backup:mail", datetime.now(UTC)))
+    held: list[bool] = []
+
+    def look(_progress: Progress) -> None:
+        if lock.held:
+            lock.release()
+            held.append(lock.holder() is not None)
+
+    lab.engine(progress=look, lock_fd=lock.fd).create("a", Selection((source,)))
+    assert held == [True]
+    assert lock.holder() is None
+
+
 def test_a_wrong_passphrase_is_a_key_fault_and_a_corrected_one_is_read_again(lab: BorgLab) -> None:
     engine = lab.engine()
     lab.passphrase.write_text("wrong\n")
@@ -294,11 +316,13 @@ def test_a_passphrase_that_is_a_word_of_borgs_answers_breaks_nothing(tmp_path: P
 def test_a_missing_repository_is_not_found_and_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     require_borg()
     lab = BorgLab(tmp_path)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as missing:
         lab.engine().archives()
+    assert missing.value.retryable  # its disk may be mounted later
     lab.repository.mkdir()
-    with pytest.raises(EngineUsageError):
+    with pytest.raises(EngineUsageError) as none:
         lab.engine().archives()
+    assert not none.value.retryable
     (lab.repository / "something").touch()
     with pytest.raises(ExistsError):
         lab.engine().init()
@@ -337,11 +361,34 @@ def test_a_cache_folder_that_cannot_be_made_is_a_usage_error(lab: BorgLab) -> No
 def test_the_doctor_tells_each_thing_that_is_wrong_without_asking_borg(lab: BorgLab) -> None:
     lab.passphrase.chmod(0o644)
     shutil.rmtree(lab.repository)
-    messages = [problem.message for problem in lab.engine().doctor(connect=False)]
-    assert len(messages) == 2
-    assert str(lab.repository) in messages[0]
-    assert str(lab.passphrase) in messages[1]
+    missing, open_to_all = lab.engine().doctor(connect=False)
+    assert str(lab.repository) in missing.message
+    assert str(lab.passphrase) in open_to_all.message
+    assert (missing.passing, open_to_all.passing) == (True, False)
     assert not (lab.folder / "cache").exists()
+
+
+def test_a_full_cache_disk_is_no_full_store(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from snapd.errors import LocalDiskFullError
+from tests.fakes.borg import BorgLab
+lab = BorgLab(Path(sys.argv[1]))
+with open(lab.folder / "disk/ballast", "wb", buffering=0) as ballast:
+    try:
+        while True:
+            ballast.write(b"x" * 4096)
+    except OSError:
+        pass
+try:
+    lab.engine(cache="disk/cache").archives()
+except LocalDiskFullError as error:
+    print(error.code)
+"""
+    (tmp_path / "disk").mkdir()
+    mounted = f"mount -t tmpfs -o size=64k,nr_inodes=2 none {tmp_path}/disk"
+    assert among_mounts(mounted, (sys.executable, "-c", program, str(tmp_path))) == "staging-full\n"
 
 
 def test_the_doctor_tells_what_the_store_answers_when_asked_to_connect(lab: BorgLab) -> None:

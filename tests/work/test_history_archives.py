@@ -44,6 +44,14 @@ def test_a_name_is_used_from_its_try_on_and_for_ever(history: History) -> None:
     again.close()
 
 
+def test_an_archive_is_made_here_when_we_tried_to_create_it(history: History) -> None:
+    history.record_name("offsite", "mail", "mail_1", NOW)
+    history.record_name("offsite", "shop", "shop_1", NOW)
+    history.record_archive(known("mail_1"))
+    history.record_archive(known("mail_2"))
+    assert history.made_here("mail") == {"mail_1"}
+
+
 def test_known_archives_are_those_that_were_seen_and_not_deleted_newest_first(history: History) -> None:
     history.record_name("offsite", "mail", "mail_9", NOW)
     for name in ("mail_1", "mail_3", "mail_2"):

@@ -88,9 +88,14 @@ def test_a_file_of_root_that_a_strange_group_may_read_is_refused(tmp_path: Path)
         resolved(secret)
 
 
-def test_a_missing_file_is_a_key_fault(tmp_path: Path) -> None:
-    with pytest.raises(KeyFaultError, match="does not exist"):
-        resolved(Secret(file=tmp_path / "gone"))
+def test_a_missing_file_is_a_key_fault_that_may_pass(tmp_path: Path) -> None:
+    secret = Secret(file=tmp_path / "gone")
+    with pytest.raises(KeyFaultError, match="does not exist") as missing:
+        resolved(secret)
+    assert missing.value.retryable
+    found = problem(secret, {})
+    assert found is not None
+    assert found.passing
 
 
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
