@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_without_a_restore_by_hand_it_says_so(program: Program, daemon: FakeDaem
 
 
 def test_slots_within_one_minute_are_told_to_the_second(program: Program, daemon: FakeDaemon) -> None:
-    slots = {"outcome": "skipped", "slots": 3, "slot": "2026-11-23T07:39:05+00:00"}
+    slots: dict[str, Any] = {"outcome": "skipped", "slots": 3, "slot": "2026-11-23T07:39:05+00:00"}
     close = run(**slots, last_slot="2026-11-23T07:39:35+00:00")
     far = run(**slots, last_slot="2026-11-23T07:41:05+00:00")
     daemon.answers["history"] = [done(runs=[close, far], restores=[])]
