@@ -286,8 +286,9 @@ def test_the_rules_for_rows_hold_while_writes_wait(history: History, folder: Pat
     with pytest.raises(ValueError, match="unfinished row"):
         history.add([due(slot=NOW + MINUTE)])
     history.update(ended(first))
-    history.add([due()])
-    assert history.unfinished() == ()
+    history.add([again := due()])
+    assert history.unfinished() == (again,)
+    assert not history.replace_waiting(first)
     bring_back(folder)
 
 
