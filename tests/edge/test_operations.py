@@ -135,7 +135,8 @@ def test_the_status_line_names_what_comes_and_the_lights_that_are_off(
     line = operations.line()
     assert line.startswith("idle; next backup:mail at ")
     assert line.endswith(
-        "lights off: fresh (all sets), proven (all sets), encrypted (all sets), off-site (all sets), key copied (all sets)"
+        "lights off: fresh (all sets), proven (all sets), encrypted (all sets), off-site (all sets), "
+        "key copied (all sets)"
     )
 
 
