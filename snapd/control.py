@@ -221,7 +221,8 @@ def ask(folder: Path, request: Request, *, patience_s: float | None = None) -> G
     connection = _connect(folder / SOCKET, patience_s)
     with connection, connection.makefile("rb") as lines:
         try:
-            _send(connection, request)
+            with contextlib.suppress(BrokenPipeError):  # refused before it was read: the reason is there
+                _send(connection, request)
             yield from _events(lines)
         except TimeoutError as error:
             raise RefusedError(f"the daemon said nothing for {patience_s:.0f}s", hint=_SEE_STATUS) from error
