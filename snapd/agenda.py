@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from snapd.cron import Passed
-from snapd.errors import InterruptedRunError, SnapdError
+from snapd.errors import InterruptedRunError, SnapdError, TimeLimitError
 from snapd.history import Run
 from snapd.model import Cause, Kind, Outcome, Result, split_job_id
 
@@ -166,6 +166,8 @@ def after_error(run: Run, error: SnapdError, now: datetime, new_id: NewId) -> Se
     Cut off on purpose: the row ends `interrupted` and another one is due. Transient: the same row waits.
     Anything else: `failed`.
     """
+    if isinstance(error, InterruptedRunError) and error.cause == "limit":
+        error = TimeLimitError("the run passed its time limit and was ended", hint="see daemon.run_limit")
     told = replace(
         run,
         error_code=error.code,

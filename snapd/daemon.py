@@ -96,6 +96,7 @@ class Daemon:
         self._last_refusal = 0.0
         self._awake_at = -AWAKE_S
         self._tidied_at = time.monotonic()
+        self._changes = 0
         self._looked: object = None
         self._looked_at = 0.0
         loaded = load(file, folders)
@@ -238,6 +239,8 @@ class Daemon:
         match mail.what:
             case "stop":
                 self._stop_asked = True
+            case "changed":
+                self._changes += 1
             case "hangup" | "reload":
                 try:
                     mail.reply.put(self._reload(now))
@@ -351,7 +354,7 @@ class Daemon:
     def _tell_status(self) -> None:
         """Tell systemd what runs and what comes next; the lights are looked up anew only now and then."""
         now = time.monotonic()
-        look = (self.runner.changes, self._slots.next_slot(), self._situation.accepted_at)
+        look = (self._changes, self._slots.next_slot(), self._situation.accepted_at)
         if look != self._looked or now - self._looked_at > LOOK_S:
             self._looked, self._looked_at = look, now
             self._notifier.status(self._operations.line())

@@ -10,6 +10,7 @@ import queue
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from snapd.facts import lights_of
 from snapd.followers import FOLLOW_S, Answer, Event, InUse
 from snapd.history import History, Run
 from snapd.jobs import expire
+from snapd.jobs.base import Work
 from snapd.model import Kind, Problem, job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
@@ -260,9 +262,9 @@ class Operations:
         backup_set = self._set(name)
         if refresh:
             yield {"event": "listing", "store": backup_set.store}
-            with self._runner.reading(job_id(Kind.BACKUP, name)) as work:
-                mine = [item for item in work.engine.archives() if backup_set.archive.parse(item.name)]
-                self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
+            listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
+            mine = [item for item in listing if backup_set.archive.parse(item.name)]
+            self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
         yield _done(
             archives=[
@@ -275,10 +277,7 @@ class Operations:
         """What expiry would do now, from a fresh listing under the lock; `approve` approves those names."""
         backup_set = self._set(name)
         yield {"event": "listing", "store": backup_set.store}
-        with self._runner.reading(job_id(Kind.EXPIRE, name)) as work:
-            decision = expire.decide(work, work.engine.archives())
-        if approve:
-            expire.approve(work, decision)
+        decision = self._runner.look(job_id(Kind.EXPIRE, name), partial(_decided, approve=approve))
         yield _done(plan=expire.decision_json(decision), approved=approve)
 
     # -- requests -------------------------------------------------------------------------------------
@@ -364,6 +363,13 @@ class Operations:
         if name not in sets:
             raise UsageError(f"there is no backup set {name!r}", hint=f"there is: {', '.join(sets)}")
         return sets[name]
+
+
+def _decided(work: Work, *, approve: bool) -> expire.Decision:
+    decision = expire.decide(work, work.engine.archives())
+    if approve:
+        expire.approve(work, decision)
+    return decision
 
 
 def reload_refused(error: ConfigError) -> RefusedError:

@@ -11,14 +11,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 from snapd import agenda, engines, jobs, reports
 from snapd.config import Folders
-from snapd.errors import BusyError, DefectError, InterruptedRunError, SnapdError, TimeLimitError
+from snapd.errors import BusyError, DefectError, InterruptedRunError, SnapdError
 from snapd.followers import Event, Followers
 from snapd.history import History, Run, SecondRowError
 from snapd.jobs.base import Work
@@ -26,12 +27,15 @@ from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Kind, Result
 from snapd.proc import Launcher
 from snapd.state_folder import Accepted
-from snapd.workshop import BuildEngine, Current, Workshop
+from snapd.workshop import BuildEngine, Current, Turn, Workshop
 
 LOCK_POLL_S = 0.2
 HEARTBEAT_S = 10.0
 READ_WAIT_S = 600.0
 READ_WALL_S = 600.0
+LOOKS_INTERRUPTED_AT_MOST = 3
+
+T = TypeVar("T")
 DEFECT_S = 1.0
 
 
@@ -49,7 +53,7 @@ class Runner:
     """Runs what is due, one run at a time, in its own thread.
 
     `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
-    `changed` is called, and `changes` counts, whenever a run starts or ends.
+    `changed` is called whenever a run starts or ends.
     `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
     """
 
@@ -75,7 +79,6 @@ class Runner:
             history, folders, self.followers, clock=clock, build_engine=build_engine, in_use=in_use
         )
         self._asked: set[str] | None = set() if only_asked else None
-        self.changes = 0
         self._on_change = changed
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -252,7 +255,7 @@ class Runner:
         with self._changed:
             self._current.append(current)
         reports.started(run)
-        self._count_change()
+        self._on_change()
         self.followers.tell(run.run_id, {"event": "started", "attempt": run.attempts})
         try:
             settled = self._attempt(current, accepted)
@@ -262,10 +265,6 @@ class Runner:
         self._write(settled)
         ended = settled.updated[0]
         self._tell_end(ended, settled, time.monotonic() - current.since)
-        self._count_change()
-
-    def _count_change(self) -> None:
-        self.changes += 1
         self._on_change()
 
     def _attempt(self, current: Current, accepted: Accepted) -> agenda.Settled:
@@ -273,7 +272,7 @@ class Runner:
         try:
             result = self._do(current, accepted)
         except SnapdError as error:
-            return agenda.after_error(run, _limit_told(error), self.clock(), new_run_id)
+            return agenda.after_error(run, error, self.clock(), new_run_id)
         except Exception as error:  # noqa: BLE001 - one run must never take the daemon down
             reports.defect(run)
             return agenda.after_error(run, DefectError(error), self.clock(), new_run_id)
@@ -283,23 +282,35 @@ class Runner:
         run = current.run
         if run.backup_set not in accepted.config.backup:
             raise SnapdError(f"the backup set {run.backup_set!r} is no longer in the config")
-        return jobs.job_of(run.kind)(self._workshop.work(current, accepted, _Turn(self, current)))
+        return jobs.job_of(run.kind)(self._work(current, accepted))
 
-    @contextmanager
-    def reading(self, job: str) -> Iterator[Work]:
-        """Yield the world of a job for a short look at its store, with the lock held; runs go first.
+    def _work(self, current: Current, accepted: Accepted, *, wall_s: float | None = None) -> Work:
+        turn = Turn(partial(self.make_room, current), partial(self.yielding, current))
+        return self._workshop.work(current, accepted, turn, wall_s=wall_s)
 
-        A backup that becomes due meanwhile, or a stop, interrupts what the engine is doing. Raises BusyError
-        when the lock does not come free within `READ_WAIT_S`.
+    def look(self, job: str, look: Callable[[Work], T]) -> T:
+        """Take a short look at a job's store, with the lock held; runs go first.
+
+        A backup that becomes due meanwhile interrupts the engine, and the look begins again; after three
+        times it is taken to its end. Raises BusyError when the lock does not come free within `READ_WAIT_S`.
         """
+        for _ in range(LOOKS_INTERRUPTED_AT_MOST):
+            try:
+                return self._look(job, look, yields=True)
+            except InterruptedRunError as error:
+                if error.cause != "backup-due":
+                    raise
+        return self._look(job, look, yields=False)
+
+    def _look(self, job: str, look: Callable[[Work], T], *, yields: bool) -> T:
         asked = agenda.new_run(job, self.clock(), Cause.MANUAL, new_run_id())
         lock = self._lock_for_reading(asked)
         current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic(), aside=True)
         with self._changed:
             self._current.append(current)
         try:
-            with self.yielding(current):
-                yield self._workshop.work(current, self._accepted(), _Turn(self, current), wall_s=READ_WALL_S)
+            with self.yielding(current) if yields else nullcontext():
+                return look(self._work(current, self._accepted(), wall_s=READ_WALL_S))
         finally:
             with self._changed:
                 self._current.remove(current)
@@ -386,25 +397,5 @@ class Runner:
         self.followers.tell(run.run_id, told)
 
 
-class _Turn:
-    """The `Yielding` of one run."""
-
-    def __init__(self, runner: Runner, current: Current) -> None:
-        self._runner = runner
-        self._current = current
-
-    def step_aside(self) -> None:
-        self._runner.make_room(self._current)
-
-    def interruptible(self) -> Any:
-        return self._runner.yielding(self._current)
-
-
 def _holder(run: Run, now: datetime) -> Holder:
     return Holder(pid=os.getpid(), run_id=run.run_id, job=run.job, since=now)
-
-
-def _limit_told(error: SnapdError) -> SnapdError:
-    if isinstance(error, InterruptedRunError) and error.cause == "limit":
-        return TimeLimitError("the run passed its time limit and was ended", hint="see daemon.run_limit")
-    return error

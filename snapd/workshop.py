@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -44,6 +45,14 @@ class Current:
     def hangs(self) -> bool:
         """Whether a child that was killed is still there."""
         return self.launcher.overdue(time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The `Yielding` of one run: what its runner does for it."""
+
+    step_aside: Callable[[], None]
+    interruptible: Callable[[], AbstractContextManager[None]]
 
 
 class Workshop:

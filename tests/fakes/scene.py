@@ -13,6 +13,7 @@ from snapd.config import Folders, Store, parse
 from snapd.engines.base import Engine, Tools
 from snapd.history import History, Run
 from snapd.jobs import expire
+from snapd.jobs.base import Work
 from snapd.runner import Runner
 from snapd.state_folder import Accepted
 from tests.fakes.engine import FakeEngine
@@ -121,5 +122,8 @@ def backed_up_for_long(scene: Scene, count: int = 40) -> None:
     for number in range(1, count):
         created = START - number * timedelta(seconds=10)
         scene.engine.plant(f"mail_{created:%Y%m%d-%H%M%S}", created)
-    with scene.runner.reading("expire:mail") as work:
+
+    def approve(work: Work) -> None:
         expire.approve(work, expire.decide(work, work.engine.archives()))
+
+    scene.runner.look("expire:mail", approve)

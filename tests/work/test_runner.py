@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from snapd.errors import BusyError, KeyFaultError, NetworkError
+from snapd.errors import BusyError, InterruptedRunError, KeyFaultError, NetworkError
 from snapd.history import Run
+from snapd.jobs.base import Work
 from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Outcome
 from tests.fakes.scene import DEADLINE_S, MINUTE, START, Scene, backed_up_for_long, until
@@ -148,12 +149,10 @@ def test_a_look_at_the_store_gives_up_only_after_its_patience(
     monkeypatch.setattr("snapd.runner.READ_WAIT_S", 0.0)
     other = SingleLock(scene.folders.state)
     assert other.try_acquire(Holder(pid=1, run_id="theirs", job="backup:web", since=START))
-    with pytest.raises(BusyError), scene.runner.reading("backup:mail"):
-        pass
+    with pytest.raises(BusyError):
+        scene.runner.look("backup:mail", lambda work: work.engine.archives())
     other.release()
-    with scene.runner.reading("backup:mail") as work:
-        assert work.engine.archives() == ()
-        assert scene.runner.lock.holder() is not None
+    assert scene.runner.look("backup:mail", lambda work: work.engine.archives()) == ()
     assert scene.runner.lock.holder() is None
 
 
@@ -377,13 +376,23 @@ def test_a_defect_between_two_runs_does_not_end_the_lane(
     assert len(attempts) >= 2
 
 
-def test_a_backup_that_becomes_due_interrupts_a_look_at_the_store(scene: Scene) -> None:
+def test_a_backup_that_becomes_due_interrupts_a_look_and_a_fourth_look_is_taken_to_its_end(
+    scene: Scene,
+) -> None:
     scene.runner.start()
-    with scene.runner.reading("backup:mail") as work:
-        row = scene.ask("backup:web")
-        assert until(lambda: work.launcher.interrupt.requested)
-        assert work.launcher.interrupt.reason == "backup-due"
-    assert scene.ended(row).outcome is Outcome.OK
+    looks: list[str] = []
+
+    def look(work: Work) -> int:
+        scene.clock.at += timedelta(seconds=1)
+        scene.ask("backup:web")
+        looks.append(work.launcher.interrupt.reason)
+        if work.launcher.interrupt.requested:
+            raise InterruptedRunError("interrupted", cause=work.launcher.interrupt.reason)
+        return len(looks)
+
+    assert scene.runner.look("backup:mail", look) == 4
+    assert looks == ["backup-due"] * 3 + [""]
+    assert until(lambda: not scene.history.unfinished())
 
 
 def test_time_aside_does_not_count_against_the_limit_of_a_run(scene: Scene) -> None:
