@@ -376,8 +376,6 @@ class Runner:
                 current.yields = False
                 current.launcher.interrupt.withdraw("backup-due")
 
-    # -- what came of it ------------------------------------------------------------------------------
-
     def _write(self, settled: agenda.Settled) -> None:
         for run in settled.updated:
             self._history.update(run)
