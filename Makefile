@@ -9,7 +9,7 @@ DESTDIR    ?=
 
 # An interpreter >= 3.11 with venv. `make dev PYTHON=...` and `make install PYTHON=...` choose another.
 PYTHON     ?=
-PYTEST     ?= .venv/bin/pytest
+PYTEST     ?= .venv/bin/pytest -n auto --dist loadgroup
 TESTS      ?= tests
 
 export PREFIX BINDIR LIBDIR UNITDIR SYSCONFDIR DESTDIR PYTHON
