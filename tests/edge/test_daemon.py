@@ -335,13 +335,29 @@ def _locked(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def test_a_missing_key_stops_its_store_with_an_alarm_and_nothing_else(place: Place) -> None:
-    (place.root / "passphrase").unlink()
+def test_a_key_that_others_can_read_stops_its_store_with_an_alarm_and_nothing_else(place: Place) -> None:
+    (place.root / "passphrase").chmod(0o644)
     place.start()
     assert until(lambda: any("passphrase" in item["message"] for item in place.status()["problems"]))
     done = place.ask(op="run", kind="backup", set="mail", follow=True)["run"]
     assert done["outcome"] == "failed"
     assert place.command("check").returncode == 2
+
+
+def test_a_key_that_is_not_there_yet_is_waited_for(place: Place) -> None:
+    key = place.root / "passphrase"
+    away = key.rename(place.root / "unmounted")
+    place.start()
+    place.ask(op="run", kind="backup", set="mail", follow=False)
+
+    def waiting() -> bool:
+        rows = [job["unfinished"] for found in place.status()["sets"] for job in found["jobs"].values()]
+        return any(row and row["not_before"] and "does not exist" in row["message"] for row in rows)
+
+    until(waiting)
+    away.rename(key)
+    done = place.ask(op="run", kind="backup", set="mail", follow=True)["run"]
+    assert (done["outcome"], done["attempts"]) == ("ok", 2)
 
 
 def test_without_a_daemon_the_command_runs_the_backup_itself(place: Place) -> None:
