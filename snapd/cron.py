@@ -94,7 +94,8 @@ class Schedule:
 
     def latest(self, until: datetime) -> datetime | None:
         """Return the last slot at or before `until`; None when the calendar starts later."""
-        return self._rule.latest(_aware(until))
+        before, _following = self._gap(_aware(until))
+        return before
 
     def slots(self, after: datetime, until: datetime) -> Passed | None:
         """Return what lies later than `after` and not later than `until`; None when no slot does."""
@@ -105,10 +106,25 @@ class Schedule:
 
         So it is short by day and long by night for `0 9-17 * * *`. Zero at an end of the calendar.
         """
-        before, following = self.latest(at), self.after(at)
+        before, following = self._gap(_aware(at))
         if before is None or following is None:
             return timedelta(0)
         return following - before
+
+    @cached_property
+    def _recent(self) -> list[tuple[datetime, datetime]]:
+        """The last two gaps that were asked for: lights look at the same again until a slot passes."""
+        return []
+
+    def _gap(self, at: datetime) -> tuple[datetime | None, datetime | None]:
+        """Return the latest slot at or before `at`, and the first one later."""
+        for gap in tuple(self._recent):
+            if gap[0] <= at < gap[1]:
+                return gap
+        before, following = self._rule.latest(at), self._rule.after(at)
+        if before is not None and following is not None:
+            self._recent[:] = [(before, following), *self._recent[:1]]
+        return before, following
 
 
 @lru_cache(maxsize=4096)

@@ -363,6 +363,20 @@ def test_after_latest_and_slots_agree(expression: str, zone: str, start: datetim
 
 
 @settings(max_examples=200, deadline=None)
+@given(st.one_of(cron, every), zones, st.lists(st.one_of(instants, changes), min_size=2, max_size=6))
+def test_what_was_asked_before_changes_no_answer(expression: str, zone: str, asked: list[datetime]) -> None:
+    schedule = schedule_or_none(expression, zone)
+    if schedule is None:
+        return
+    for instant in asked:
+        anew = Schedule(expression, zone)
+        assert (schedule.latest(instant), schedule.interval(instant)) == (
+            anew.latest(instant),
+            anew.interval(instant),
+        )
+
+
+@settings(max_examples=200, deadline=None)
 @given(
     st.one_of(cron, every), zones, st.one_of(instants, changes), st.lists(st.integers(0, 86400), max_size=4)
 )
