@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,15 +163,17 @@ def _behind_prune(at: Place, template: Path) -> float:
     """Start a prune, and while it holds the lock a creation; return how much longer that took than alone."""
     repository = at.root / "pruned"
     shutil.copytree(template, repository)
+    # Borg refuses a repository that is older than what it remembers of it, so each copy gets a memory of its own.
+    environ = {**at.environ, "BORG_BASE_DIR": tempfile.mkdtemp(dir=at.root)}
     create = [real_borg(), "create", "--lock-wait=600"]
     saved = str(at.root / "saved")
     alone = median(
-        seconds_of([*create, f"{repository}::alone-{number}", saved], at.environ) for number in range(3)
+        seconds_of([*create, f"{repository}::alone-{number}", saved], environ) for number in range(3)
     )
     argv = [real_borg(), "prune", "--keep-last=1", "--glob-archives=mail_*", str(repository)]
-    with subprocess.Popen(argv, env=at.environ, stderr=subprocess.DEVNULL) as prune:
+    with subprocess.Popen(argv, env=environ, stderr=subprocess.DEVNULL) as prune:
         until((repository / "lock.exclusive").exists)
-        hindered = seconds_of([*create, f"{repository}::hindered", saved], at.environ)
+        hindered = seconds_of([*create, f"{repository}::hindered", saved], environ)
         prune.wait()
     shutil.rmtree(repository)
     return 1000 * max(0.0, hindered - alone)
