@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from snapd.cli.program import run
@@ -9,6 +10,8 @@ from snapd.cli.program import run
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    if "run" in sys.argv[1:]:  # a daemon that is still starting must not die of a request to reload
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return run(sys.argv[1:])
 
 

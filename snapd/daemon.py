@@ -29,7 +29,8 @@ from snapd.history import History
 from snapd.model import Kind, job_id, split_job_id
 from snapd.operations import InUse, Operations, Situation, describe, reload_refused
 from snapd.runner import Runner, wall_clock
-from snapd.schedule import LATE, AlarmClock, Slots, Trigger
+from snapd.schedule import LATE, AlarmClock, Trigger
+from snapd.slots import Slots
 from snapd.state_folder import Loaded, changes, claim, keep, load, make_folders, read
 from snapd.systemd import Notifier, watchdog_interval
 from snapd.upkeep import Upkeep
@@ -113,7 +114,9 @@ class Daemon:
         )
         self._slots = Slots(self._history)
         self._alarm = AlarmClock(folders.state, lambda: self._mailbox.put(Mail("wake")))
-        self._upkeep = Upkeep(lambda: self._situation.accepted, self._history, folders, clock)
+        self._upkeep = Upkeep(
+            lambda: self._situation.accepted, self._history, folders, clock, alone=self.runner.alone
+        )
         self._operations = Operations(
             lambda: self._situation,
             self._history,
@@ -188,7 +191,7 @@ class Daemon:
     def _set_alarm(self, now: datetime) -> None:
         try:
             change = self._alarm.set(triggers(self._situation.accepted.config), now)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             self._alarm_failed(error)
             return
         self._alarm_down = False
@@ -282,13 +285,13 @@ class Daemon:
         self._alarm_tried = time.monotonic()
         try:
             self._alarm.restart(now)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             self._alarm_failed(error)
             return
         self._alarm_down = False
         log.warning("scheduler-restarted", reason=reason)
 
-    def _alarm_failed(self, error: SQLAlchemyError) -> None:
+    def _alarm_failed(self, error: Exception) -> None:
         """Slots go on without the alarm clock, a little late; said once."""
         if not self._alarm_down:
             log.error("scheduler-down", reason=str(getattr(error, "orig", error)))
@@ -358,8 +361,6 @@ class Daemon:
         if look != self._looked or now - self._looked_at > LOOK_S:
             self._looked, self._looked_at = look, now
             self._notifier.status(self._operations.line())
-
-    # -- stop -----------------------------------------------------------------------------------------
 
     def _end(self, *, in_order: bool) -> None:
         self._notifier.stopping()

@@ -36,7 +36,7 @@ def once(file: Path, folders: Folders) -> Iterator[Operations]:
         history,
         runner,
         folders,
-        problems=Upkeep(lambda: accepted, history, folders, wall_clock).look,
+        problems=Upkeep(lambda: accepted, history, folders, wall_clock, alone=runner.alone).look,
         coming=list,
         reload=_no_daemon,
         in_use=in_use,

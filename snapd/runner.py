@@ -7,7 +7,6 @@ run may fail in any way, the next one goes on.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,12 +26,11 @@ from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Kind, Result
 from snapd.proc import Launcher
 from snapd.state_folder import Accepted
-from snapd.workshop import BuildEngine, Current, Turn, Workshop
+from snapd.workshop import BuildEngine, Current, Turn, Workshop, new_run_id
 
 LOCK_POLL_S = 0.2
 HEARTBEAT_S = 10.0
 READ_WAIT_S = 600.0
-READ_WALL_S = 600.0
 LOOKS_INTERRUPTED_AT_MOST = 3
 
 T = TypeVar("T")
@@ -42,11 +40,6 @@ DEFECT_S = 1.0
 def wall_clock() -> datetime:
     """The wall clock, aware, UTC. Everything below is handed instants."""
     return datetime.now(UTC)
-
-
-def new_run_id() -> str:
-    """Twelve hex digits by chance."""
-    return secrets.token_hex(6)
 
 
 class Runner:
@@ -178,8 +171,6 @@ class Runner:
         """Runs in progress, without those that stepped aside for another."""
         return [current for current in self.current() if not current.aside]
 
-    # -- the lane -------------------------------------------------------------------------------------
-
     def _turn(self) -> None:
         while not self._stopping.is_set():
             self._turned = time.monotonic()
@@ -237,7 +228,10 @@ class Runner:
         return run.cause is Cause.MANUAL or self._history.paused_until(run.backup_set, now) is None
 
     def _take_lock(self, run: Run) -> bool:
-        return self.lock.try_acquire(_holder(run, self.clock()))
+        return self.lock.try_acquire(self._holder(run.run_id, run.job))
+
+    def _holder(self, run_id: str, job: str) -> Holder:
+        return Holder(pid=os.getpid(), run_id=run_id, job=job, since=self.clock())
 
     def _tell_waiting(self, run: Run) -> None:
         holder = self.lock.holder()
@@ -304,28 +298,38 @@ class Runner:
 
     def _look(self, job: str, look: Callable[[Work], T], *, yields: bool) -> T:
         asked = agenda.new_run(job, self.clock(), Cause.MANUAL, new_run_id())
-        lock = self._lock_for_reading(asked)
+        lock = self._lock_beside(asked.run_id, asked.job)
         current = Current(asked, Launcher(lock_fd=lock.fd), time.monotonic(), aside=True)
         with self._changed:
             self._current.append(current)
         try:
             with self.yielding(current) if yields else nullcontext():
-                return look(self._work(current, self._accepted(), wall_s=READ_WALL_S))
+                return look(self._work(current, self._accepted(), wall_s=READ_WAIT_S))
         finally:
             with self._changed:
                 self._current.remove(current)
             lock.release()
 
-    def _lock_for_reading(self, asked: Run) -> SingleLock:
+    def alone(self, what: str, work: Callable[[], None]) -> None:
+        """Do something short with the lock held, so that no engine is at work, not even an orphaned one.
+
+        Raises BusyError as `look` does.
+        """
+        lock = self._lock_beside("", what)
+        try:
+            work()
+        finally:
+            lock.release()
+
+    def _lock_beside(self, run_id: str, job: str) -> SingleLock:
+        """Take the lock for what is no run: whatever is due goes first."""
         lock = SingleLock(self._folders.state)
         until = time.monotonic() + READ_WAIT_S
-        while self._next(tuple(Kind)) or not lock.try_acquire(_holder(asked, self.clock())):
+        while self._next(tuple(Kind)) or not lock.try_acquire(self._holder(run_id, job)):
             if time.monotonic() > until:
                 raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
             self._stopping.wait(LOCK_POLL_S)
         return lock
-
-    # -- stepping aside -------------------------------------------------------------------------------
 
     def _backup_due(self) -> bool:
         return self._next([Kind.BACKUP]) is not None
@@ -393,7 +397,3 @@ class Runner:
         else:
             told = {"event": "ended", "successor": settled.added[0].run_id if settled.added else None}
         self.followers.tell(run.run_id, told)
-
-
-def _holder(run: Run, now: datetime) -> Holder:
-    return Holder(pid=os.getpid(), run_id=run.run_id, job=run.job, since=now)

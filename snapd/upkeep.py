@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
 
 from snapd import jobs, machine
 from snapd.config import Folders
+from snapd.errors import BusyError
 from snapd.history import History
 from snapd.model import Problem
 from snapd.state_folder import Accepted
@@ -29,11 +31,14 @@ class Upkeep:
         history: History,
         folders: Folders,
         clock: Callable[[], datetime],
+        *,
+        alone: Callable[[str, Callable[[], None]], None],
     ) -> None:
         self._accepted = accepted
         self._history = history
         self._folders = folders
         self._clock = clock
+        self._alone = alone
         self._looking = threading.Lock()
         self._looked_at: float | None = None
         self._problems: tuple[Problem, ...] = ()
@@ -55,7 +60,10 @@ class Upkeep:
             return found
 
     def tidy(self) -> None:
-        """Remove leftovers of dead runs, and turn old rows into sums, in the background."""
+        """Remove leftovers of dead runs, and turn old rows into sums, in the background.
+
+        The engine of a daemon that was killed may still read what it staged: hence with the lock held.
+        """
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def look_soon(self) -> None:
@@ -64,11 +72,15 @@ class Upkeep:
             threading.Thread(target=self.look, name="look", daemon=True).start()
 
     def _tidy(self) -> None:
+        with suppress(BusyError):  # a long run: tomorrow, then
+            self._alone("tidy", self._remove_leftovers)
+        self._history.compact(self._clock())
+
+    def _remove_leftovers(self) -> None:
         alive = frozenset(run.run_id for run in self._history.unfinished() if run.running)
         removed = jobs.clean_leftovers(self._folders, alive)
         if removed:
             log.info("leftovers-removed", paths=[str(path) for path in removed])
-        self._history.compact(self._clock())
 
 
 def _tell(problem: Problem) -> None:

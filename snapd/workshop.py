@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -23,6 +24,11 @@ from snapd.views import progress_json
 PROGRESS_S = 0.25
 
 BuildEngine = Callable[[str, Store, Tools], Engine]
+
+
+def new_run_id() -> str:
+    """Twelve hex digits by chance."""
+    return secrets.token_hex(6)
 
 
 @dataclass

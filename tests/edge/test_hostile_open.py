@@ -63,7 +63,6 @@ def test_a_flipped_bit_in_the_schema_of_a_history_is_damage(
         assert opened.rows() == ()
 
 
-@pytest.mark.xfail(reason="the rebuilding unlinks, and a folder cannot be unlinked")
 def test_a_folder_in_the_place_of_the_job_store_stops_no_clock(tmp_path: Path) -> None:
     (tmp_path / "jobs.sqlite").mkdir()
     clock = AlarmClock(tmp_path, lambda: None)

@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from snapd.cron import Schedule
 from snapd.history import History, Run
 from snapd.model import Cause, Outcome
-from snapd.schedule import AlarmClock, Diff, Slots, Stored, Trigger, diff
+from snapd.schedule import AlarmClock, Diff, Stored, Trigger, diff
+from snapd.slots import Slots
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -117,6 +118,13 @@ def test_jobs_persist_and_a_second_start_changes_nothing(tmp_path: Path, rung: t
 def test_a_damaged_job_store_is_made_anew(tmp_path: Path, alarm: AlarmClock, rubbish: bytes) -> None:
     (tmp_path / "jobs.sqlite").write_bytes(rubbish)
     assert alarm.set({"backup:a": trigger()}, datetime.now(UTC)).added == ("backup:a",)
+
+
+def test_a_folder_in_the_place_of_the_job_store_is_put_aside(tmp_path: Path, alarm: AlarmClock) -> None:
+    (tmp_path / "jobs.sqlite").mkdir()
+    (tmp_path / "jobs.sqlite" / "mine").touch()
+    assert alarm.set({"backup:a": trigger()}, datetime.now(UTC)).added == ("backup:a",)
+    assert list(tmp_path.glob("jobs.sqlite.aside-*/mine"))
 
 
 def test_a_row_that_nobody_can_read_is_replaced(tmp_path: Path, alarm: AlarmClock) -> None:
