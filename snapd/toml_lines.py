@@ -15,19 +15,18 @@ from contextlib import suppress
 KeyPath = tuple[str | int, ...]
 """Keys from the root down; an element of an array is its index, from 0."""
 
-_BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'""")
-_DOT = re.compile(r"[ \t]*+\.[ \t]*+")
+# Nothing here is possessive or atomic: CPython 3.11.2 gets those wrong. Each text can match in one way only.
+_BLANK = re.compile(r"[ \t\r\n]+|#[^\n]*")
+_KEY = re.compile(r"""[A-Za-z0-9_-]+|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\n]*'""")
+_DOT = re.compile(r"[ \t]*\.[ \t]*")
 _STRING = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']|'(?!''))*+'{3,5}"
-    r'|"(?:[^"\\\n]|\\.)*+"'
-    r"|'[^'\n]*+'",
+    r'"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"{3,5}'
+    r"|'''[^']*(?:'(?!'')[^']*)*'{3,5}"
+    r'|"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
+    r"|'[^'\n]*'",
     re.DOTALL,
 )
-_BARE = re.compile(
-    r"[^\s,\[\]{}#=\"']++(?: \d\d:[^\s,\[\]{}#=\"']++)?"
-)  # a date and its time may be two words
+_BARE = re.compile(r"[^\s,\[\]{}#=\"']+(?: \d\d:[^\s,\[\]{}#=\"']+)?")  # a date and its time may be two words
 
 
 def locate(text: str) -> dict[KeyPath, int]:
@@ -173,8 +172,8 @@ class _Scanner:
 
     def _skip_blank(self) -> bool:
         """Skip white space, line ends and comments; false at the end of the text."""
-        blank = _BLANK.match(self.text, self.at)
-        self.at = blank.end() if blank else self.at
+        while blank := _BLANK.match(self.text, self.at):
+            self.at = blank.end()
         return self.at < len(self.text)
 
     def _take(self, pattern: re.Pattern[str]) -> str:

@@ -222,3 +222,25 @@ def test_blank_lines_before_a_document_move_every_key_by_as_many(text: str, blan
 @given(st.text("ab.=[]{}\"'#,\\\n 1"))
 def test_any_text_at_all_is_scanned_to_an_end(text: str) -> None:
     assert locate(text)[()] == 1
+
+
+HOSTILE = [
+    'a = "' + "\\\\" * 2**19,
+    'a = """' + '\\"' * 2**19,
+    'a = """' + '"x' * 2**19,
+    "a = '''" + "'x" * 2**19,
+    "a" + " " * 2**20,
+    "a = " + '"' * 2**20,
+    '"' + '\\"' * 2**19,
+    "a = " + "x" * 2**20 + " 12:",
+    'a = "\n' * 2**17,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_mebibyte_that_never_ends_what_it_began_is_scanned_to_an_end(text: str) -> None:
+    assert locate(text)[()] == 1
+
+
+def test_a_mebibyte_of_comments_hides_no_key() -> None:
+    assert locate("#\n" * 2**19 + "a = 1")["a",] == 2**19 + 1
