@@ -358,7 +358,7 @@ def _fetch(
         rows = connection.execute(sql, values).fetchall()
     try:
         return [decode(row) for row in rows]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise DamagedError(f"a row cannot be read: {error}") from error
 
 

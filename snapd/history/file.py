@@ -46,13 +46,18 @@ class RefusedError(Exception):
 
 @contextmanager
 def judged(connection: sqlite3.Connection | None = None) -> Iterator[None]:
-    """Turn SQLite's errors into `DamagedError` and `RefusedError`; a wrong statement stays what it is."""
+    """Turn SQLite's errors into `DamagedError` and `RefusedError`; a wrong statement stays what it is.
+
+    What SQLite says of a damaged schema quotes it, and may be no UTF-8 then.
+    """
     try:
         yield
     except sqlite3.Error as error:
         if (verdict := _judge(error, connection)) is not None:
             raise verdict from error
         raise
+    except UnicodeDecodeError as error:
+        raise DamagedError("its schema cannot be read") from error
     except OSError as error:
         raise RefusedError(str(error)) from error
 
@@ -70,7 +75,7 @@ def _judge(error: sqlite3.Error, connection: sqlite3.Connection | None) -> Excep
 
 
 def _is_newer(connection: sqlite3.Connection) -> bool:
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         return version_of(connection) > len(MIGRATIONS)
     return False
 
@@ -199,15 +204,20 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    """Compare with what our migrations make: a table that is gone is damage, not a mistake of ours."""
-    with closing(empty_memory()) as ours:
-        missing = _schema(ours) - _schema(connection)
-    if missing:
-        raise DamagedError(f"{min(missing)} is missing")
+    """Compare with what our migrations make: a table that is gone, or has a column of another name, is damage
+    and not a mistake of ours.
+    """
+    found = _schema(connection)
+    with closing(empty_memory()) as memory:
+        wrong = [name for name, sql in _schema(memory).items() if found.get(name) != sql]
+    if wrong:
+        raise DamagedError(f"{min(wrong)} is missing or not as it was made")
 
 
-def _schema(connection: sqlite3.Connection) -> set[str]:
-    return {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
+def _schema(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the statement that made each table, index and view; white space in it says nothing."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master")
+    return {row["name"]: " ".join(str(row["sql"]).split()) for row in rows}
 
 
 def examine(connection: sqlite3.Connection) -> None:
@@ -280,6 +290,7 @@ def memory_of(source: sqlite3.Connection) -> sqlite3.Connection:
         with judged():
             _copy(source, memory)
             migrate(memory)
+            _check_schema(memory)
     except BaseException:
         memory.close()
         raise

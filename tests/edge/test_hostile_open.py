@@ -49,9 +49,6 @@ def test_a_name_that_is_no_utf8_passes_its_restore_test(place: Place) -> None:
         pytest.param(b"details", b"eetails", id="a column has another name"),
     ],
 )
-@pytest.mark.xfail(
-    reason="`judged` expects SQLite's own errors, `_check_schema` looks at names of tables alone"
-)
 def test_a_flipped_bit_in_the_schema_of_a_history_is_damage(
     tmp_path: Path, whole: bytes, flipped: bytes
 ) -> None:
