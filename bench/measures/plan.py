@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.programs import bench_python
-from bench.results import Figure, Row, ours, part, rival
+from bench.results import Row, ours, part, rival
+from bench.samples import alternate
 from snapd.model import Archive
 from snapd.retention import Deltas, Floor, plan
 
@@ -26,18 +27,29 @@ RIVAL = Path(__file__).with_name("tarsnapper_plan.py")
 
 
 def measure(quick: bool) -> list[Row]:
-    times = {size: [_plan_s(_archives(size)) for _ in range(3 if quick else 25)] for size in BUDGET_S}
+    taken = {size: _taken(size, rounds=3 if quick else 15) for size in BUDGET_S}
     rows = [
         Row(
             f"plan for {size:,} archives",
             "s",
-            ours(times[size]),
-            BUDGET_S[size],
-            beside=(_tarsnapper(size, 2 if quick else 7),),
+            ours(taken[size]["ours"]),
+            budget,
+            beside=(rival("tarsnapper", taken[size]["tarsnapper"]),),
         )
-        for size in BUDGET_S
+        for size, budget in BUDGET_S.items()
     ]
-    return [*rows, _growth(times[10_000], times[100_000])]
+    return [*rows, _growth(taken[10_000]["ours"], taken[100_000]["ours"])]
+
+
+def _taken(size: int, *, rounds: int) -> dict[str, list[float]]:
+    archives = _archives(size)
+    asked = json.dumps(
+        {
+            "times": {archive.name: archive.created.timestamp() for archive in archives},
+            "deltas": [delta.total_seconds() for delta in DELTAS],
+        }
+    )
+    return alternate(rounds, {"ours": lambda: _plan_s(archives), "tarsnapper": lambda: _tarsnapper_s(asked)})
 
 
 def _growth(fewer: Sequence[float], more: Sequence[float]) -> Row:
@@ -63,12 +75,7 @@ def _plan_s(archives: Sequence[Archive]) -> float:
     return time.perf_counter() - began
 
 
-def _tarsnapper(size: int, rounds: int) -> Figure:
-    asked = {
-        "times": {archive.name: archive.created.timestamp() for archive in _archives(size)},
-        "deltas": [delta.total_seconds() for delta in DELTAS],
-        "rounds": rounds,
-    }
+def _tarsnapper_s(asked: str) -> float:
     argv = [str(bench_python()), str(RIVAL)]
-    done = subprocess.run(argv, input=json.dumps(asked), capture_output=True, text=True, check=True)
-    return rival("tarsnapper", json.loads(done.stdout))
+    done = subprocess.run(argv, input=asked, capture_output=True, text=True, check=True)
+    return float(done.stdout)

@@ -163,7 +163,7 @@ def _behind_prune(at: Place, template: Path) -> float:
     """Start a prune, and while it holds the lock a creation; return how much longer that took than alone."""
     repository = at.root / "pruned"
     shutil.copytree(template, repository)
-    # Borg refuses a repository that is older than what it remembers of it, so each copy gets a memory of its own.
+    # Borg refuses a repository older than what it remembers of it: each copy gets a memory of its own.
     environ = {**at.environ, "BORG_BASE_DIR": tempfile.mkdtemp(dir=at.root)}
     create = [real_borg(), "create", "--lock-wait=600"]
     saved = str(at.root / "saved")
