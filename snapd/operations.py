@@ -23,6 +23,7 @@ from snapd.engines.base import Properties
 from snapd.errors import ConfigError, RefusedError, SnapdError, UsageError
 from snapd.facts import lights_of
 from snapd.followers import FOLLOW_S, Answer, Event, InUse
+from snapd.gates import Few, Shared
 from snapd.history import History, Run
 from snapd.jobs import expire
 from snapd.jobs.base import Work
@@ -41,11 +42,12 @@ from snapd.views import (
     some_of,
 )
 
-__all__ = ["InUse", "Operations", "Situation", "describe", "reload_refused"]
+__all__ = ["LISTINGS", "InUse", "Operations", "Situation", "describe", "reload_refused"]
 
 log = structlog.get_logger()
 
 RESTORE = "restore"  # beside the kinds of runs, a word that `history` knows
+LISTINGS = 4  # at once: each holds a connection for as long as it waits for the lock
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Operations:
         self._folders = folders
         self._problems = problems
         self._coming = coming
-        self._reload = reload
+        self._reload = Shared(reload)
+        self._listings = Few(LISTINGS, "listings")
         self._in_use = in_use
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
@@ -229,15 +232,10 @@ class Operations:
         }
 
     def _holder(self) -> dict[str, Any] | None:
-        holder = self._runner.lock.holder()
-        if holder is None:
+        held = self._runner.lock.holder()
+        if held is None:
             return None
-        return {
-            "pid": holder.pid,
-            "run_id": holder.run_id,
-            "job": holder.job,
-            "since": holder.since.isoformat(),
-        }
+        return {"pid": held.pid, "run_id": held.run_id, "job": held.job, "since": held.since.isoformat()}
 
     def rows(self, request: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         """Ended runs, and restores by hand, newest first; `set`, `kind` and `limit` narrow both."""
@@ -262,7 +260,8 @@ class Operations:
         backup_set = self._set(name)
         if refresh:
             yield {"event": "listing", "store": backup_set.store}
-            listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
+            with self._listings.place():
+                listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
             mine = [item for item in listing if backup_set.archive.parse(item.name)]
             self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
@@ -277,7 +276,8 @@ class Operations:
         """What expiry would do now, from a fresh listing under the lock; `approve` approves those names."""
         backup_set = self._set(name)
         yield {"event": "listing", "store": backup_set.store}
-        decision = self._runner.look(job_id(Kind.EXPIRE, name), partial(_decided, approve=approve))
+        with self._listings.place():
+            decision = self._runner.look(job_id(Kind.EXPIRE, name), partial(_decided, approve=approve))
         yield _done(plan=expire.decision_json(decision), approved=approve)
 
     # -- requests -------------------------------------------------------------------------------------

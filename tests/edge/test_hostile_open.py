@@ -112,7 +112,6 @@ def test_what_a_listener_remembers_of_unread_files_is_bounded() -> None:
     assert len(listener.unread) < 200_000
 
 
-@pytest.mark.xfail(reason="who waits for the lock does not look whether its client is still there")
 def test_listings_whose_clients_have_left_keep_nobody_out(place: Place) -> None:
     hold = place.hold()
     place.start()

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from snapd.events import FIELDS
 from snapd.followers import Event
 from snapd.history import KnownArchive
 from snapd.model import Archive, Outcome
-from snapd.operations import InUse, Operations, describe
+from snapd.operations import LISTINGS, InUse, Operations, describe
 from snapd.state_folder import Loaded
 from tests.fakes.scene import DEADLINE_S, START, Scene, backed_up_for_long, until
 
@@ -168,6 +169,29 @@ def test_a_plan_deletes_nothing_and_shows_a_reason_for_each_archive(
     assert scene.engine.names() == before
     assert plan["keep"] + plan["delete"] == len(before)
     assert all(bool(item["reasons"]) == item["keep"] for item in plan["archives"])
+
+
+@pytest.mark.parametrize("request_", [{"op": "archives", "refresh": True}, {"op": "plan"}])
+def test_listings_beyond_a_few_are_told_at_once_to_come_back(
+    operations: Operations, scene: Scene, request_: Mapping[str, Any]
+) -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    def hold(_name: str) -> None:
+        inside.set()
+        assert go.wait(DEADLINE_S)
+
+    scene.engine.during["create"] = hold
+    scene.ask("backup:mail")
+    assert inside.wait(DEADLINE_S)
+    with ThreadPoolExecutor(LISTINGS + 1) as pool:
+        asked = [pool.submit(answer, operations, **request_, set="mail") for _ in range(LISTINGS + 1)]
+        refused = next(as_completed(asked, DEADLINE_S)).result()
+        go.set()
+        others = [one.result(DEADLINE_S)["event"] for one in asked if one.result(DEADLINE_S) != refused]
+    assert (refused["code"], refused["exit"]) == ("lock", 75)
+    assert "status" in refused["hint"]
+    assert others == ["done"] * LISTINGS
 
 
 def test_an_approved_plan_is_carried_out_by_the_next_expiry(operations: Operations, scene: Scene) -> None:
