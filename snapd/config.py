@@ -45,6 +45,7 @@ from snapd.config_types import (
 )
 from snapd.errors import ConfigError
 from snapd.model import Kind, job_id
+from snapd.toml_lines import MOST_PARTS, endless_key
 
 LARGEST_FILE = 2**20  # bytes
 DEFAULT_FILE = Path("/etc/snapd-backup/config.toml")
@@ -292,6 +293,9 @@ def _document(text: str, file: str) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         sentence = "the file starts with a byte order mark; save it as UTF-8 without one"
         raise refused([f"{file}:1: {sentence}"], file=file)
+    if (line := endless_key(text)) is not None:
+        sentence = f"this key has more than {MOST_PARTS} parts, and no key of a config has"
+        raise refused([f"{file}:{line}: {sentence}"], file=file)
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and numbers with too many digits

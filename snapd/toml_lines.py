@@ -28,6 +28,21 @@ _STRING = re.compile(
 )
 _BARE = re.compile(r"[^\s,\[\]{}#=\"']+(?: \d\d:[^\s,\[\]{}#=\"']+)?")  # a date and its time may be two words
 
+MOST_PARTS = 20  # a config needs five; what tomllib does grows with their square
+_ENDLESS_KEY = re.compile(
+    rf"(?:^[ \t]*(?:\[\[?[ \t]*)?|[{{,][ \t]*)(?:(?:{_KEY.pattern}){_DOT.pattern}){{{MOST_PARTS}}}",
+    re.MULTILINE,
+)
+
+
+def endless_key(text: str) -> int | None:
+    """Return the line of the first key with more dotted parts than `MOST_PARTS`, which may take tomllib ages.
+
+    It looks where keys begin: on a line, in a header, after a brace or a comma.
+    """
+    match = _ENDLESS_KEY.search(text)
+    return text.count("\n", 0, match.end()) + 1 if match else None
+
 
 def locate(text: str) -> dict[KeyPath, int]:
     """Return the line, from 1, of every key and array element of a document; the root `()` is on line 1.

@@ -213,6 +213,31 @@ def test_arrays_nested_too_deep_are_refused() -> None:
     assert problem == "config.toml:1: arrays or tables are nested too deep"
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "{} = 1",
+        "  {} = 1",
+        "[{}]",
+        "[[ {} ]]",
+        "a = {{ b = 1, {} = 1 }}",
+        "a = [\n{{ {} = 1 }}]",
+    ],
+)
+@pytest.mark.parametrize("part", ["a", '"b c"', "'.'"])
+def test_a_key_of_very_many_parts_is_refused_before_it_takes_ages(key: str, part: str) -> None:
+    text = "# dots\n" + key.format(" . ".join([part] * 200_000))
+    (problem,) = problems(text[: LARGEST_FILE // 2])
+    assert problem.endswith(": this key has more than 20 parts, and no key of a config has")
+    assert problem.startswith(f"config.toml:{3 if chr(10) in key else 2}:")
+
+
+def test_a_value_may_have_as_many_dots_as_it_likes() -> None:
+    dots = ".".join(["a"] * 200)
+    text = SMALLEST.replace("[backup.etc]", f'# {dots}\n[backup.etc]\nexclude = ["/etc/{dots}"]', 1)
+    assert parsed(text).backup["etc"].exclude == (f"/etc/{dots}",)
+
+
 def test_a_number_with_endless_digits_is_refused() -> None:
     (problem,) = problems("a = " + "9" * 10_000)
     assert problem == "config.toml:1: a number has more digits than any machine can count"
