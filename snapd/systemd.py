@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sdnotify import SystemdNotifier
 
-SEND_S = 1.0  # a manager that does not read must not hold us up
+SEND_S = 0.2  # a manager that does not read must not hold us up
 STATUS_LIMIT = 500  # characters; `systemctl status` shows one line
 
 
@@ -20,6 +20,8 @@ class Notifier:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._systemd = SystemdNotifier() if environ.get("NOTIFY_SOCKET") else None
+        if self._systemd is not None and self._systemd.socket is not None:
+            self._systemd.socket.settimeout(SEND_S)
 
     def close(self) -> None:
         if self._systemd is not None and self._systemd.socket is not None:

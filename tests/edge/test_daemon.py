@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,7 +70,8 @@ class Place:
         self.daemons: list[subprocess.Popen[str]] = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(root / "notify"))
-        self._notify.settimeout(DEADLINE_S)
+        self._ready = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def write(self, schedule: str, more: str = "") -> None:
         self.config.write_text(CONFIG.format(root=self.root, schedule=schedule) + more)
@@ -104,9 +106,17 @@ class Place:
         )
         log.close()
         self.daemons.append(daemon)
-        while b"READY=1" not in self._notify.recv(4096):
-            assert daemon.poll() is None
+        until(lambda: self._ready.is_set() or daemon.poll() is not None)
+        assert daemon.poll() is None
+        self._ready.clear()
         return daemon
+
+    def _listen(self) -> None:
+        """Hear what systemd would hear, to the last word: a goodbye of our own."""
+        while (message := self._notify.recv(4096)) != b"goodbye":
+            if b"READY=1" in message:
+                self._ready.set()
+        self._notify.close()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         return list(ask(self.root / "run", request))[-1]
@@ -136,7 +146,6 @@ class Place:
 
     def end(self) -> None:
         (self.root / "hold").unlink(missing_ok=True)
-        self._notify.close()
         for daemon in self.daemons:
             daemon.terminate()
             try:
@@ -144,6 +153,8 @@ class Place:
             finally:
                 daemon.send_signal(signal.SIGABRT)  # if it hung, faulthandler tells where
                 daemon.wait()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mouth:
+            mouth.sendto(b"goodbye", str(self.root / "notify"))
 
 
 @pytest.fixture

@@ -69,6 +69,13 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
     notifier.close()
 
 
+def test_a_systemd_that_reads_nothing_holds_nobody_up(listening: socket.socket, notifier: Notifier) -> None:
+    """The queue of a datagram socket is short: a blocking send would wait for ever."""
+    for _ in range(int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 3):
+        notifier.watchdog()
+    assert listening.recv(4096) == b"WATCHDOG=1"
+
+
 def test_a_systemd_that_went_away_is_no_error(listening: socket.socket, notifier: Notifier) -> None:
     listening.close()
     notifier.watchdog()
