@@ -21,6 +21,7 @@ from snapd.jobs import backup, job_of
 from snapd.jobs.extraction import Wanted, plan_extraction
 from snapd.jobs.restore_test import run
 from snapd.jobs.scratch import scratch_of
+from snapd.jobs.shown import Shown
 from snapd.model import Archive, Cause, Kind, Outcome, Result, job_id
 from tests.fakes.engine import FakeEngine
 from tests.fakes.work import START, World, set_of, world
@@ -109,6 +110,18 @@ def test_only_what_checks_and_dumps_name_is_extracted(here: World, mail: Path, s
     run(here.work(backed_up(here, paths=(mail,), dump=(shop,), restore_test=proving(check))))
     (call,) = [call for call in here.engine.calls if call.method == "extract"]
     assert [name.rpartition("/")[2] for name in call.names[1:]] == ["shop.sqlite", "letter"]
+
+
+def test_a_listed_question_mark_stands_for_a_byte_or_for_itself(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(b"%s/d\xff\xff" % os.fsencode(tmp_path)))
+    folder.mkdir()
+    (folder / "what?").write_text("12")
+    (folder / os.fsdecode(b"caf\xe9")).write_text("123")
+    (folder / os.fsdecode(b"caf\xe8")).write_text("1")
+    (folder / "caf\u00e9").write_text("12345")
+    shown = Shown(tmp_path)
+    sizes = [shown.sizes(f"d??/{name}") for name in ("what?", "caf?", "caf\u00e9", "gone?")]
+    assert sizes == [{2}, {1, 3}, {5}, frozenset()]
 
 
 def test_without_anything_named_a_sample_is_restored_and_told(here: World, mail: Path) -> None:
