@@ -50,7 +50,15 @@ def run(work: Work) -> Result:
         created = _create(work, staged.selection)
     found = _find(work, created.name)
     suspicions = _suspicions(work, staged.dumps)
-    _remember(work, replace(found, suspect=bool(suspicions)), created, staged.dumps)
+    empty = _is_empty(created, staged)
+    _remember(work, replace(found, suspect=empty or bool(suspicions)), created, staged.dumps)
+    if empty:
+        name, why = work.backup_set.name, "; ".join(_could_not_read(created.omitted))
+        raise PartialError(
+            f"nothing of the set is in the archive {created.name}: {why}",
+            hint=f"see that the paths are there and readable; when a later archive is good, "
+            f"`snapd-backup accept {name}` lets expiry go on",
+        )
     return _result(work, created, staged, suspicions)
 
 
@@ -259,6 +267,13 @@ def _find(work: Work, name: str) -> Archive:
             hint="look at the store with its own program; the next run uses another name",
         )
     return found
+
+
+def _is_empty(created: Created, staged: Staged) -> bool:
+    """Tell whether all that the set names vanished or was shut off after we looked: what is left is ours."""
+    selection = staged.selection
+    named = {os.path.normpath(path) for path in selection.paths if path not in selection.staged}
+    return not staged.dumps and named <= set(created.omitted)
 
 
 def _suspicions(work: Work, dumps: Sequence[Dump]) -> tuple[str, ...]:

@@ -231,6 +231,14 @@ def test_what_the_engine_left_out_or_said_is_a_warning(here: World, mail: Path) 
     assert result.details["omitted"] == [f"{mail}/secret"]
 
 
+def test_an_archive_with_nothing_of_the_set_fails_and_is_suspect(here: World, mail: Path) -> None:
+    here.engine.omitted = {mail}
+    with pytest.raises(PartialError, match=str(mail)):
+        run(here.work(set_of(paths=(mail,))))
+    (known,) = here.history.known_archives("shop")
+    assert known.archive.suspect
+
+
 def test_ten_thousand_paths_left_out_are_counted_not_listed(here: World, mail: Path) -> None:
     for number in range(300):
         (mail / f"secret{number}").touch()
