@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from snapd import secret
 from snapd.config import BorgStore
 from snapd.engines.base import Member, Properties, Selection, Stats, Tools
 from snapd.engines.borg_messages import Listener, judge_extraction
 from snapd.engines.borg_patterns import options
-from snapd.engines.borg_program import INSTALL, Call, Program, answer, is_off_site, literal
+from snapd.engines.borg_program import GARBLED, INSTALL, Call, Program, answer, is_off_site, literal
 from snapd.errors import (
     EngineError,
     InterruptedRunError,
@@ -38,9 +40,13 @@ from snapd.proc import Command, Limits
 RESERVE = (
     "2G"  # additional_free_space: kept free by borg, so that deleting and compacting work on a full disk
 )
+_SIZE = re.compile(r"[0-9]+(?:\.[0-9]+)?[KMGTP]?")
 _BATCH = 10
 _MOST_WARNINGS = 100
+_ODD = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
+"""What reading a line that is not as it should be may raise."""
 _T = TypeVar("_T")
+_log = structlog.get_logger()
 
 
 class BorgEngine:
@@ -154,7 +160,7 @@ class BorgEngine:
         call = Call(("list", "--json", "--consider-checkpoints", *filters, "--", self._location()))
         entries = self._program.ask(call).get("archives")
         if not isinstance(entries, list):
-            raise PartialError("borg's listing is incomplete")
+            raise PartialError("borg's listing is incomplete", hint=GARBLED)
         return tuple(_archive(entry) for entry in entries)
 
     def delete(self, names: Sequence[str]) -> None:
@@ -175,7 +181,6 @@ class BorgEngine:
 
     def reclaim(self) -> None:
         self._with_reserve(lambda: self._run("compact", "--", self._location()))
-        self._restore_reserve()
 
     def members(self, name: str) -> Iterator[Member]:
         """Yield the entries of an archive. Borg shows bytes of a path that are no UTF-8 as `?`."""
@@ -188,8 +193,8 @@ class BorgEngine:
         def take(line: str) -> None:
             try:
                 found.append(_member(json.loads(line), sizes))
-            except (ValueError, KeyError) as error:
-                raise PartialError("borg's listing of an archive is damaged") from error
+            except _ODD as error:
+                raise PartialError("borg's listing of an archive is damaged", hint=GARBLED) from error
 
         args = ("list", "--bypass-lock", "--json-lines", "--", self._location(name))
         self._program.run(Call(args, on_stdout=take))
@@ -217,14 +222,20 @@ class BorgEngine:
             return read()
 
     def _with_reserve(self, action: Callable[[], None]) -> None:
-        """Do what frees space; when there is no room even for that, release the reserve and try again."""
+        """Do what frees space; when there is no room even for that, release the reserve and try again.
+
+        However it ends the reserve is back afterwards, also one that an earlier process left released.
+        """
         try:
-            action()
-        except NoSpaceError:
-            if self._program.folder is None:
-                raise
-            self._release_reserve()
-            action()
+            try:
+                action()
+            except NoSpaceError:
+                if self._program.folder is None:
+                    raise
+                self._release_reserve()
+                action()
+        finally:
+            self._restore_reserve()
 
     def _release_reserve(self) -> None:
         args = ("config", "--", self._location(), "additional_free_space")
@@ -237,15 +248,30 @@ class BorgEngine:
         self._set_reserve("0")
 
     def _restore_reserve(self) -> None:
-        with contextlib.suppress(OSError):
-            self._released = self._released or self._note().read_text().strip()
-        if self._released:
-            self._set_reserve(self._released)
+        """Put a released reserve back; what fails here is told, and waits for the next time."""
+        size = self._released or self._noted()
+        if not size:
+            return
+        try:
+            self._set_reserve(size, amends=True)
             self._note().unlink(missing_ok=True)
             self._released = ""
+        except (SnapdError, OSError) as error:
+            _log.warning("reserve-not-restored", store=self._name, size=size, error=str(error))
 
-    def _set_reserve(self, size: str) -> None:
-        self._run("config", "--", self._location(), "additional_free_space", size)
+    def _noted(self) -> str:
+        """Return the reserve that a note tells of; a note that cannot be read stands for the usual one."""
+        try:
+            text = self._note().read_text().strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError):
+            return RESERVE
+        return text if _SIZE.fullmatch(text) else RESERVE
+
+    def _set_reserve(self, size: str, *, amends: bool = False) -> None:
+        args = ("config", "--", self._location(), "additional_free_space", size)
+        self._program.run(Call(args, amends=amends))
 
     def _note(self) -> Path:
         return self._tools.cache / "reserve-released"
@@ -321,15 +347,20 @@ def _lacking(listener: Listener, roots: Iterable[str]) -> tuple[tuple[str, ...],
             warnings.append(text)
     if len(warnings) > _MOST_WARNINGS:
         warnings[_MOST_WARNINGS:] = [f"and {len(warnings) - _MOST_WARNINGS} more warnings"]
+    if listener.more_unread:
+        warnings.insert(0, f"{listener.more_unread} more paths could not be read")
     return tuple(omitted), tuple(warnings)
 
 
 def _archive(entry: object) -> Archive:
     match entry:
         case {"name": str(name), "start": str(start)}:
-            return Archive(name, _instant(start), complete=not is_incomplete_name(name))
+            try:
+                return Archive(name, _instant(start), complete=not is_incomplete_name(name))
+            except (ValueError, OverflowError) as error:
+                raise PartialError("borg's listing is damaged", hint=GARBLED) from error
         case _:
-            raise PartialError("borg's listing is incomplete")
+            raise PartialError("borg's listing is incomplete", hint=GARBLED)
 
 
 def _instant(text: str) -> datetime:

@@ -28,10 +28,12 @@ from snapd.errors import (
 from snapd.model import Progress
 
 _MOST_MESSAGES = 1000
+_MOST_UNREAD = 5000
 _LAST_WORDS = 50
 _LONGEST = 500  # characters of one message
 
 _SPACE = "free some on the store's disk, or let expiry delete more"
+_ANY_SPACE = f"{_SPACE}; the disk of the store's cache folder may be full, too"
 _KEY = "compare the store's passphrase with the one the repository was made with"
 _DAMAGED = "the repository is damaged: keep a copy of it, then repair the store"
 
@@ -108,7 +110,7 @@ _MAY_COME = ("Repository.DoesNotExist", "Repository.ParentPathDoesNotExist")
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[EngineError], str], ...] = tuple(
     (re.compile(expression), kind, hint)
     for expression, kind, hint in (
-        (r"\[Errno (28|122)\]|No space left on device|Not enough free space", NoSpaceError, _SPACE),
+        (r"\[Errno (28|122)\]|No space left on device|Not enough free space", NoSpaceError, _ANY_SPACE),
         (r"\bMemoryError\b|\[Errno 12\]", NoMemoryError, ""),
         (
             r"Permission denied \((?:publickey|password|keyboard|gssapi)|Host key verification failed",
@@ -152,8 +154,8 @@ class Listener:
     """Reads the lines of one borg call.
 
     `messages` are its warnings and errors, the first thousand; `unread` are files that it says it could not
-    read. `judge` sees every warning as it comes and may raise, which ends the call. `mask` is a secret that
-    must never show.
+    read, the first thousands, and `more_unread` counts the others. `judge` sees every warning as it comes
+    and may raise, which ends the call. `mask` is a secret that must never show.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class Listener:
     ) -> None:
         self.messages: list[Message] = []
         self.unread: list[str] = []
+        self.more_unread = 0
         self.words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._mask = mask
         self._progress = progress
@@ -177,7 +180,7 @@ class Listener:
             case "log_message":
                 self._message(entry)
             case "file_status" if entry.get("status") == "E":
-                self.unread.append(self._masked(str(entry.get("path", ""))))
+                self._unread(str(entry.get("path", "")))
             case "archive_progress" | "progress_percent" if self._progress is not None:
                 shown = _progress(entry)
                 if shown is not None:
@@ -186,6 +189,12 @@ class Listener:
                 self.words.append(self._masked(line)[:_LONGEST])
             case _:
                 pass
+
+    def _unread(self, path: str) -> None:
+        if len(self.unread) < _MOST_UNREAD:
+            self.unread.append(self._masked(path))
+        else:
+            self.more_unread += 1
 
     def _message(self, entry: dict[str, object]) -> None:
         level = str(entry.get("levelname", ""))
@@ -213,7 +222,7 @@ def _parsed(line: str) -> dict[str, object]:
         return {}
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deep
         return {}
     return entry if isinstance(entry, dict) else {}
 

@@ -28,11 +28,13 @@ from snapd.errors import (
     PartialError,
 )
 from snapd.model import Progress
-from snapd.proc import Command, Finished, Limits, raise_if_cut
+from snapd.proc import Command, Finished, Launcher, Limits, raise_if_cut
 
 INSTALL = "install it from your system's packages (Debian: apt install borgbackup)"
+GARBLED = "is the borg in PATH a whole one, and the machine's memory sound? Run `borg list` by hand and look"
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK")
 _LOCK_WAIT_S = 5
+_AMENDS_S = 60.0
 _SALT = b"snapd-backup borg host id"
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _REMOTE = re.compile(
@@ -45,7 +47,8 @@ _log = structlog.get_logger()
 class Call:
     """One borg command: its arguments after the common options, and how it runs.
 
-    `creates`: with our capability and a stall limit instead of a wall limit.
+    `creates`: with our capability and a stall limit instead of a wall limit. `amends`: short, and done even
+    though the run is being interrupted.
     """
 
     args: tuple[str, ...]
@@ -53,6 +56,7 @@ class Call:
     cwd: Path | None = None
     gentle: signal.Signals = signal.SIGTERM
     creates: bool = False
+    amends: bool = False
     progress: Callable[[Progress], None] | None = None
     judge: Callable[[Message], None] | None = None
     on_stdout: Callable[[str], None] | None = None
@@ -90,12 +94,11 @@ class Program:
             on_line=listener.hear,
             on_stdout=call.on_stdout,
         )
-        finished = self._launched(command)
+        finished = self._launched(command, amends=call.amends)
         for line in listener.words:
             _log.debug("engine-output", line=line)
+        _raise_if_killed(finished)
         raise_if_cut(finished, "borg", self._tools.launcher.interrupt)
-        if finished.returncode >= 128:
-            raise KilledError(f"borg was ended by signal {finished.returncode - 128}")
         if finished.returncode > 1:
             self._raise(listener)
         return finished, listener
@@ -104,9 +107,10 @@ class Program:
         """Run a command that answers with one JSON object on standard output, and return that."""
         return answer(self.run(call)[0])
 
-    def _launched(self, command: Command) -> Finished:
+    def _launched(self, command: Command, *, amends: bool) -> Finished:
+        launcher = self._tools.launcher
         try:
-            return self._tools.launcher.run(command)
+            return (Launcher(lock_fd=launcher.lock_fd) if amends else launcher).run(command)
         except OSError as error:
             if error.errno in (errno.ENOMEM, errno.EAGAIN):
                 raise NoMemoryError(f"borg cannot be started: {error.strerror}") from error
@@ -126,6 +130,8 @@ class Program:
         error = error_of(listener)
         if isinstance(error, KeyFaultError):
             self._passphrase = None
+        folder = "the store's cache folder"
+        error.hint = error.hint.replace(folder, f"{folder} {self._tools.cache}")
         raise error
 
     def _secret(self) -> str:
@@ -137,6 +143,8 @@ class Program:
 
     def _limits(self, call: Call) -> Limits:
         limits = self._tools.limits
+        if call.amends:
+            return Limits(wall=min(_AMENDS_S, limits.wall_s), grace=limits.grace_s)
         if call.creates:
             return Limits(wall=None, stall=limits.stall_s, grace=limits.grace_s)
         return Limits(wall=limits.wall_s, grace=limits.grace_s)
@@ -170,11 +178,23 @@ def answer(finished: Finished) -> dict[str, object]:
     """Return the JSON object that borg wrote. Raises `PartialError` for anything less."""
     try:
         told = None if finished.truncated else json.loads(finished.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deep
         told = None
     if not isinstance(told, dict):
-        raise PartialError("borg's answer is incomplete")
+        raise PartialError("borg's answer is incomplete", hint=GARBLED)
     return told
+
+
+def _raise_if_killed(finished: Finished) -> None:
+    """Raise for a signal that was not ours; a wrapper in front of borg tells one as 128 and its number."""
+    status = finished.returncode
+    number = -status if status < 0 else status - 128
+    if finished.ended or not 1 <= number <= 64:
+        return
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    short = "SIGKILL is often the kernel short of memory: journalctl -k tells"
+    hint = short if number == signal.SIGKILL else "journalctl has what borg said before"
+    raise KilledError(f"borg was killed by {name}", hint=hint)
 
 
 def literal(text: str) -> str:

@@ -19,7 +19,7 @@ from snapd.engines.base import RunLimits, Selection
 from snapd.engines.borg import RESERVE
 from snapd.engines.borg_messages import Listener, Message, error_of, judge_extraction
 from snapd.engines.borg_patterns import options
-from snapd.engines.borg_program import host_id, is_off_site, local_folder
+from snapd.engines.borg_program import answer, host_id, is_off_site, local_folder
 from snapd.errors import (
     EngineBusyError,
     EngineError,
@@ -27,6 +27,7 @@ from snapd.errors import (
     ExistsError,
     InterruptedRunError,
     KeyFaultError,
+    KilledError,
     NetworkError,
     NoMemoryError,
     NoSpaceError,
@@ -36,6 +37,7 @@ from snapd.errors import (
 )
 from snapd.lock import Holder, SingleLock
 from snapd.model import Progress
+from snapd.proc import Finished
 from tests.fakes.borg import PASSPHRASE, BorgLab, make_template, require_borg
 from tests.fakes.mounts import among_mounts
 
@@ -428,7 +430,7 @@ def test_the_lock_of_a_killed_creation_is_cleared_by_the_next_call(lab: BorgLab,
     assert [archive.name for archive in lab.engine().archives() if archive.complete] == ["b"]
 
 
-def test_a_full_store_releases_its_reserve_to_delete_and_takes_it_back_after_compacting(
+def test_a_full_store_releases_its_reserve_to_delete_and_to_compact_and_takes_it_back_each_time(
     lab: BorgLab, source: Path
 ) -> None:
     lab.engine().create("a", Selection((source,)))
@@ -437,10 +439,96 @@ def test_a_full_store_releases_its_reserve_to_delete_and_takes_it_back_after_com
     with pytest.raises(NoSpaceError):
         lab.engine().create("b", Selection((source,)))
     lab.engine().delete(["a"])
-    assert reserve(lab) == "0"
+    assert reserve(lab) == more_than_any_disk
     lab.engine().reclaim()
     assert reserve(lab) == more_than_any_disk
     assert lab.engine().archives() == ()
+
+
+def test_a_deletion_that_is_stopped_takes_the_reserve_back(
+    lab: BorgLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = said("ERROR", "no room", "Repository.InsufficientFreeSpaceError")
+    (lab.folder / "said").write_text(full + "\n")
+    stand_in(
+        lab,
+        monkeypatch,
+        f"""if grep -q 'additional_free_space = 2G' {lab.repository}/config; then
+            cat {lab.folder}/said >&2; exit 2; fi
+        trap 'exit 2' INT; touch {lab.folder}/deleting; while :; do sleep 0.02; done""",
+    )
+    caught: list[type[Exception]] = []
+
+    def delete() -> None:
+        try:
+            lab.engine().delete(["a"])
+        except InterruptedRunError as error:
+            caught.append(type(error))
+
+    deletion = threading.Thread(target=delete)
+    deletion.start()
+    until((lab.folder / "deleting").exists)
+    assert reserve(lab) == "0"
+    lab.interrupt.request("stop")
+    deletion.join(60)
+    assert caught == [InterruptedRunError]
+    assert reserve(lab) == RESERVE
+
+
+def stand_in(lab: BorgLab, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script stand in for `borg delete`."""
+    real = shutil.which("borg")
+    wrapper = lab.folder / "bin" / "borg"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\ncase " $* " in *" delete "*) ;; *) exec {real} "$@";; esac\n{script}\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", b"much", b"2G"])
+def test_a_reserve_that_a_dead_process_left_released_is_taken_back_whatever_its_note_says(
+    lab: BorgLab, note: bytes
+) -> None:
+    lab.borg("config", str(lab.repository), "additional_free_space", "0")
+    (lab.folder / "cache").mkdir()
+    (lab.folder / "cache" / "reserve-released").write_bytes(note)
+    lab.engine().reclaim()
+    assert reserve(lab) == RESERVE
+    assert not (lab.folder / "cache" / "reserve-released").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "message", "hint"),
+    [
+        ("kill -SEGV $$", KilledError, "SIGSEGV", "journalctl has"),
+        ("kill -KILL $$", KilledError, "SIGKILL", "short of memory"),
+        ("exit 137", KilledError, "SIGKILL", "short of memory"),
+        ("exit 255", EngineError, "without a word", "journalctl"),
+        ("echo 'OSError: [Errno 28] No space' >&2; exit 2", NoSpaceError, "No space", "cache"),
+    ],
+)
+def test_how_borg_ended_is_told_with_the_right_hint(
+    lab: BorgLab,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    error: type[EngineError],
+    message: str,
+    hint: str,
+) -> None:
+    stand_in(lab, monkeypatch, ending)
+    with pytest.raises(error, match=message) as caught:
+        lab.engine().delete(["a"])
+    assert type(caught.value) is error
+    assert hint in caught.value.hint
+    if error is NoSpaceError:
+        assert str(lab.folder / "cache") in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a":' * 5000 + "1" + "}" * 5000])
+def test_an_answer_that_is_none_is_told_with_a_hint(text: str) -> None:
+    with pytest.raises(PartialError) as caught:
+        answer(Finished(0, text, "", truncated=False, ended="", seconds=1.0))
+    assert caught.value.hint
 
 
 def test_a_damaged_archive_fails_to_extract_and_repair_mends_the_store_without_losing_one(
