@@ -159,8 +159,10 @@ def _filled(at: Place, archives: int) -> Path:
 
 
 def _prune_ms(at: Place, template: Path) -> float:
-    # Borg refuses a repository older than what it remembers of it, so each copy gets a memory of its own.
-    often it looks, every tenth of its --lock-wait; so the lock itself is measured.
+    """Return how long a prune holds Borg's lock, in milliseconds.
+
+    How long a creation then waits depends on how often it looks, every tenth of its --lock-wait; so the lock
+    itself is measured.
     """
     repository = at.root / "pruned"
     shutil.copytree(template, repository)

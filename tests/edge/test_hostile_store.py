@@ -1,4 +1,4 @@
-"""Defects that are proven and not mended yet. Whoever mends one takes its mark away (xfail is strict)."""
+"""What was once found by attacking the daemon, and must not come back."""
 
 from __future__ import annotations
 
