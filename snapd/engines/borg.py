@@ -257,7 +257,9 @@ class BorgEngine:
             self._note().unlink(missing_ok=True)
             self._released = ""
         except (SnapdError, OSError) as error:
-            _log.warning("reserve-not-restored", store=self._name, size=size, error=str(error))
+            reason = f"borg's additional_free_space is 0, not {size}: {error}"
+            hint = "the next expiry puts it back"
+            _log.warning("machine-problem", store=self._name, reason=reason, hint=hint)
 
     def _noted(self) -> str:
         """Return the reserve that a note tells of; a note that cannot be read stands for the usual one."""
