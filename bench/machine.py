@@ -35,8 +35,10 @@ def description() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Name the commit, `-dirty` when the tree differs from it; empty outside a repository."""
-    return _said("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    """Name the commit, `-dirty` when the program differs from it; empty outside a repository."""
+    name = _said("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
+    changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--", "snapd")
+    return f"{name}-dirty" if changed else name
 
 
 def load() -> float:
