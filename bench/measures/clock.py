@@ -45,7 +45,7 @@ def measure(quick: bool) -> list[Row]:
             BUDGET_MS,
             judged_by="p99",
             beside=(rival("`borgmatic create`, start to exec; cron's own delay comes first", other),),
-            note=f"{_skipped(rows, made)} more slots came too late and were skipped: they are in no percentile; "
+            note=f"{_skipped(rows, made)} slots came too late, were skipped and are in no percentile; "
             "the engine's process counts itself in, about 2 ms",
         )
     ]
