@@ -9,7 +9,7 @@ DESTDIR    ?=
 
 # An interpreter >= 3.11 with venv. `make dev PYTHON=...` and `make install PYTHON=...` choose another.
 PYTHON     ?=
-PYTEST     ?= .venv/bin/pytest -n auto --dist loadgroup
+PYTEST     ?= .venv/bin/pytest
 TESTS      ?= tests
 
 export PREFIX BINDIR LIBDIR UNITDIR SYSCONFDIR DESTDIR PYTHON
@@ -37,7 +37,8 @@ test: dev  ## every test; as root on Debian it installs what they need
 	@packaging/need.sh borg:borgbackup setpriv:util-linux systemd-nspawn:systemd-container \
 	  || test -z "$$CI"
 	@test "$$(id -u)" = 0 || echo "Not root: tests/systemd boots a real systemd and needs root; it will not run."
-	$(PYTEST) $(TESTS)
+	$(PYTEST) -n auto --dist loadgroup --ignore tests/systemd $(TESTS)
+	$(PYTEST) tests/systemd
 
 demo: dev  ## about a minute of the real daemon on a local Borg store
 	@packaging/need.sh borg:borgbackup

@@ -13,6 +13,7 @@ import pytest
 from snapd.config import Daemon
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("packaging")  # one installation, in the order of this file
 PACKAGING = ROOT / "packaging"
 WORSE_THAN = "17"  # tenths: an exposure of 1.7
 
