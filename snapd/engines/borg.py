@@ -46,7 +46,7 @@ _MOST_WARNINGS = 100
 _ODD = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 """What reading a line that is not as it should be may raise."""
 _T = TypeVar("_T")
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class BorgEngine:
@@ -259,7 +259,7 @@ class BorgEngine:
         except (SnapdError, OSError) as error:
             reason = f"borg's additional_free_space is 0, not {size}: {error}"
             hint = "the next expiry puts it back"
-            _log.warning("machine-problem", store=self._name, reason=reason, hint=hint)
+            log.warning("machine-problem", store=self._name, reason=reason, hint=hint)
 
     def _noted(self) -> str:
         """Return the reserve that a note tells of; a note that cannot be read stands for the usual one."""

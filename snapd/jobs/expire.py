@@ -15,7 +15,7 @@ from snapd.lights import fresh
 from snapd.model import Archive, Kind, Outcome, Result, Verdict, job_id
 from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hold, plan
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 RECLAIMS_INTERRUPTED_AT_MOST = 3
 
@@ -225,7 +225,7 @@ def _record_deleted(work: Work, names: Sequence[str]) -> None:
     if not names:
         return
     work.history.record_deleted(work.backup_set.store, names, work.now())
-    _log.info("archives-deleted", backup_set=work.backup_set.name, count=len(names), archives=list(names))
+    log.info("archives-deleted", backup_set=work.backup_set.name, count=len(names), archives=list(names))
 
 
 def _reclaim(work: Work) -> None:
@@ -264,7 +264,7 @@ def _reclaim_key(work: Work) -> str:
 
 def _log_plan(decision: Decision) -> None:
     planned = len(decision.planned)
-    _log.info(
+    log.info(
         "expiry-planned",
         backup_set=decision.backup_set,
         keep=len(decision.verdicts) - planned,
@@ -284,7 +284,7 @@ def _remember(work: Work, decision: Decision) -> None:
 def _held(decision: Decision, *, deleted: int) -> Result:
     assert decision.hold is not None
     reason, hint = decision.hold.reason, "; ".join(_advice(decision))
-    _log.warning("expiry-held", backup_set=decision.backup_set, reason=reason, hint=hint)
+    log.warning("expiry-held", backup_set=decision.backup_set, reason=reason, hint=hint)
     return Result(
         outcome=Outcome.WARNING,
         notes=(f"expiry is held: {reason}",),
