@@ -12,7 +12,15 @@ PYTHON     ?=
 PYTEST     ?= .venv/bin/pytest
 TESTS      ?= tests
 
-export PREFIX BINDIR LIBDIR UNITDIR SYSCONFDIR DESTDIR PYTHON
+export PYTHON
+
+# For these two only: whatever else runs `make install` inside, as the tests do, chooses its own folders.
+install uninstall: export PREFIX := $(PREFIX)
+install uninstall: export BINDIR := $(BINDIR)
+install uninstall: export LIBDIR := $(LIBDIR)
+install uninstall: export UNITDIR := $(UNITDIR)
+install uninstall: export SYSCONFDIR := $(SYSCONFDIR)
+install uninstall: export DESTDIR := $(DESTDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help dev check test demo bench docs install uninstall clean

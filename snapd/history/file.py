@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from snapd.errors import HistoryError, HistoryTooNewError
 from snapd.history.migrations import MIGRATIONS, migrate, version_of
@@ -125,9 +126,10 @@ def open_file(path: Path) -> sqlite3.Connection:
     last process that had the file open did not close it: then its write-ahead log is still there.
     """
     with judged():
-        new = not path.exists() or is_empty(path)
+        if not path.exists():
+            _create(path)
         unclean = _has_log(path)
-        if not new:
+        if not is_empty(path):
             _check_start(path)
         connection = _connect(path)
     try:
@@ -138,11 +140,22 @@ def open_file(path: Path) -> sqlite3.Connection:
             examine(connection)
     except BaseException as error:
         connection.close()
-        _forget_stillborn(path, new=new)
         if isinstance(error, sqlite3.Error):  # a migration met something that it cannot have made
             raise DamagedError(str(error)) from error
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make an empty history under another name and move it into place, whole: whoever opens it at the same
+    time, or after a creation that failed, must not take it for a truncated one. The first to come wins.
+    """
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        with closing(_connect(draft)) as connection:
+            _prepare(connection)
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
 
 
 def _connect(path: Path, *, query: str = "") -> sqlite3.Connection:
@@ -181,7 +194,7 @@ def _check_version(path: Path, version: int) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Tell whether there is a file of no bytes: truncated, or created a moment ago by somebody else."""
+    """Tell whether there is a file of no bytes: truncated, since none is made that way."""
     return _size(path) == 0
 
 
@@ -226,13 +239,6 @@ def examine(connection: sqlite3.Connection) -> None:
         finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if finding != "ok":
         raise DamagedError(str(finding).splitlines()[-1])
-
-
-def _forget_stillborn(path: Path, *, new: bool) -> None:
-    """Remove the empty file of a failed creation: the next start would take it for a truncated one."""
-    with suppress(OSError):
-        if new and is_empty(path):
-            path.unlink()
 
 
 def set_aside(path: Path, instant: datetime) -> Path:

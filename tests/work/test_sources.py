@@ -16,7 +16,7 @@ from snapd.model import ArchivePattern
 from snapd.proc import Launcher
 from snapd.sources.base import Tools
 from snapd.sources.files import FilesSource
-from tests.fakes.mounts import among_mounts, beside_hung_mounts
+from tests.fakes.mounts import ROOT, among_mounts, beside_hung_mounts
 
 NOBODY = 65534
 CI = os.environ.get("CI") == "true"
@@ -141,7 +141,12 @@ for source in (FilesSource([Path("/tmp/x")], alone=True), SqliteSource(shop, too
 def test_what_only_seems_to_be_in_tmp_is_a_problem(tmp_path: Path) -> None:
     private = tmp_path / "systemd-private-1-snapd-backup.service-x" / "tmp"
     private.mkdir(parents=True)
-    told = among_mounts(f"mount --bind {private} /tmp", (sys.executable, "-c", PRIVATE))
+    commands = f"mount --rbind {private} /tmp"
+    if ROOT.is_relative_to("/tmp"):  # a clone in /tmp stays where it is
+        kept = private / ROOT.relative_to("/tmp")
+        kept.mkdir(parents=True)
+        commands = f"mount --bind {ROOT} {kept} && {commands}"
+    told = among_mounts(commands, (sys.executable, "-c", PRIVATE))
     assert [line.partition(" is in a folder of")[0] for line in told.splitlines()] == [
         "/tmp/x",
         "the SQLite database /tmp/shop.db",
