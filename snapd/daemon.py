@@ -27,7 +27,8 @@ from snapd.errors import ConfigError, SnapdError
 from snapd.followers import Event
 from snapd.history import History
 from snapd.model import Kind, job_id, split_job_id
-from snapd.operations import InUse, Operations, Situation, describe, reload_refused
+from snapd.operations import InUse, Operations, reload_refused
+from snapd.overview import Situation, describe
 from snapd.runner import Runner, wall_clock
 from snapd.schedule import LATE, AlarmClock, Trigger
 from snapd.slots import Slots
@@ -121,7 +122,6 @@ class Daemon:
             lambda: self._situation,
             self._history,
             self.runner,
-            folders,
             problems=self._upkeep.problems,
             coming=self._slots.coming,
             reload=self._ask_reload,
@@ -360,7 +360,7 @@ class Daemon:
         look = (self._changes, self._slots.next_slot(), self._situation.accepted_at)
         if look != self._looked or now - self._looked_at > LOOK_S:
             self._looked, self._looked_at = look, now
-            self._notifier.status(self._operations.line())
+            self._notifier.status(self._operations.overview.line())
 
     def _end(self, *, in_order: bool) -> None:
         self._notifier.stopping()

@@ -10,7 +10,8 @@ from snapd.config import Folders
 from snapd.errors import NoDaemonError
 from snapd.followers import Event
 from snapd.history import History
-from snapd.operations import InUse, Operations, describe
+from snapd.operations import InUse, Operations
+from snapd.overview import describe
 from snapd.runner import Runner, wall_clock
 from snapd.state_folder import Loaded, claim, make_folders, read
 from snapd.upkeep import Upkeep
@@ -35,7 +36,6 @@ def once(file: Path, folders: Folders) -> Iterator[Operations]:
         lambda: situation,
         history,
         runner,
-        folders,
         problems=Upkeep(lambda: accepted, history, folders, wall_clock, alone=runner.alone).look,
         coming=list,
         reload=_no_daemon,

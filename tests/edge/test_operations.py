@@ -19,7 +19,8 @@ from snapd.events import FIELDS
 from snapd.followers import Event
 from snapd.history import KnownArchive
 from snapd.model import Archive, Outcome
-from snapd.operations import LISTINGS, InUse, Operations, describe
+from snapd.operations import LISTINGS, InUse, Operations
+from snapd.overview import describe
 from snapd.state_folder import Loaded
 from tests.fakes.scene import DEADLINE_S, START, Scene, backed_up_for_long, until
 
@@ -51,7 +52,6 @@ def operations(scene: Scene, in_use: InUse) -> Operations:
         lambda: situation,
         scene.history,
         scene.runner,
-        scene.folders,
         problems=lambda: machine.problems(scene.accepted.config, scene.folders),
         coming=lambda: [(START + timedelta(minutes=15), "backup:mail")],
         reload=lambda: {"event": "done", "added": [], "removed": [], "changed": []},
@@ -123,7 +123,7 @@ def test_status_shows_a_run_in_progress_with_the_holder_of_the_lock(
     scene.engine.during["create"] = hold
     run = scene.ask("backup:mail")
     assert inside.wait(DEADLINE_S)
-    status, line = answer(operations, op="status")["status"], operations.line()
+    status, line = answer(operations, op="status")["status"], operations.overview.line()
     go.set()
     assert [item["run_id"] for item in status["running"]] == [run.run_id]
     assert status["lock"]["run_id"] == run.run_id
@@ -133,7 +133,7 @@ def test_status_shows_a_run_in_progress_with_the_holder_of_the_lock(
 def test_the_status_line_names_what_comes_and_the_lights_that_are_off(
     operations: Operations,
 ) -> None:
-    line = operations.line()
+    line = operations.overview.line()
     assert line.startswith("idle; next backup:mail at ")
     assert line.endswith(
         "lights off: fresh (all sets), proven (all sets), encrypted (all sets), off-site (all sets), "
