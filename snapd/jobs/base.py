@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Yielding(Protocol):
 class Work:
     """One run's whole world. The single lock is held when the job starts and when it ends.
 
-    `now` reads the wall clock (aware, UTC). `config_text` is the accepted file, for the copy in the archive.
+    `now` reads the wall clock (aware, UTC), `steady` the one that nobody sets, in seconds.
+    `config_text` is the accepted file, for the copy in the archive.
     `due_slot` is the latest backup slot of the set that is older than the grace of its fresh light, or None.
     `in_use` gives the names of archives that somebody reads now.
     """
@@ -49,6 +51,7 @@ class Work:
     yielding: Yielding
     now: Callable[[], datetime]
     progress: Callable[[Progress], None]
+    steady: Callable[[], float] = time.monotonic
     attempt: int = 1
     due_slot: datetime | None = None
     in_use: Callable[[], frozenset[str]] = frozenset

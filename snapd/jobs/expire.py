@@ -11,6 +11,7 @@ import structlog
 from snapd.config import Expire
 from snapd.errors import EngineError, InterruptedRunError, UsageError
 from snapd.jobs.base import CLOCK_JUMPED, Work, clock_seen_key, note_clock_seen
+from snapd.jobs.batches import FIRST, next_size
 from snapd.lights import fresh
 from snapd.model import Archive, Kind, Outcome, Result, Verdict, job_id
 from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hold, plan
@@ -189,12 +190,13 @@ def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
     A backup of this set that ran meanwhile may have changed everything (it may have failed, or be suspect),
     so what is left is decided again; the last decision is returned.
     """
-    deleted = 0
-    names, size = decision.deletable, work.engine.properties.largest_delete_batch
+    deleted, size = 0, FIRST
+    names, most = decision.deletable, work.engine.properties.largest_delete_batch
     while names := tuple(name for name in names if name not in work.in_use()):
         _note_reclaim(work, due=True)
+        began = work.steady()
         deleted += _delete_batch(work, names[:size])
-        names = names[size:]
+        names, size = names[size:], next_size(size, work.steady() - began, most)
         if names and _backup_ran_aside(work):
             decision = decide(work, work.engine.archives())
             names = tuple(name for name in decision.deletable if name in names)

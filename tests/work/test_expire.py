@@ -93,7 +93,7 @@ def test_a_second_expiry_finds_nothing_to_do_and_reclaims_nothing(scene: World) 
     result = expire.run(work_of(scene))
     assert result.outcome is Outcome.OK
     assert result.details["deleted"] == 0
-    assert scene.engine.count("delete") == 2
+    assert scene.engine.count("delete") == 3
     assert scene.engine.reclaimed == 1
 
 
@@ -101,8 +101,20 @@ def test_batches_are_no_larger_than_the_engine_allows_and_step_aside_between(sce
     scene.engine.properties = replace(scene.engine.properties, largest_delete_batch=5)
     expire.run(work_of(scene))
     sizes = [len(call.names) for call in scene.engine.calls if call.method == "delete"]
-    assert sizes == [5, 5, 2]
-    assert scene.yielding.asides == 2
+    assert sizes == [1, 4, 5, 2]
+    assert scene.yielding.asides == 3
+
+
+def test_batches_shrink_to_what_the_time_budget_allows(scene: World) -> None:
+    at = [0.0]
+
+    def delete_slowly(_name: str) -> None:
+        at[0] += 12.0
+
+    scene.engine.during["delete"] = delete_slowly
+    expire.run(replace(work_of(scene), steady=lambda: at[0]))
+    sizes = [len(call.names) for call in scene.engine.calls if call.method == "delete"]
+    assert sizes == [1, 2, 2, 2, 2, 2, 1]
 
 
 def test_the_oldest_go_first(scene: World) -> None:
@@ -145,8 +157,9 @@ def test_the_journal_gets_the_plan_and_each_batch(scene: World) -> None:
     said = [(line["event"], line.get("keep"), line.get("delete"), line.get("count")) for line in lines]
     assert said == [
         ("expiry-planned", KEPT, 12, None),
-        ("archives-deleted", None, None, 10),
-        ("archives-deleted", None, None, 2),
+        ("archives-deleted", None, None, 1),
+        ("archives-deleted", None, None, 4),
+        ("archives-deleted", None, None, 7),
     ]
     assert {line["backup_set"] for line in lines} == {"shop"}
 
@@ -348,7 +361,7 @@ def test_a_suspect_backup_that_ran_between_two_batches_ends_the_expiry(scene: Wo
     scene.yielding.aside = once(back_up)
     result = expire.run(work_of(scene))
     assert result.outcome is Outcome.WARNING
-    assert result.details["deleted"] == 5
+    assert result.details["deleted"] == 1
     assert "suspect" in result.notes[0]
     assert scene.history.completed_policy("shop") is None
 
@@ -357,7 +370,8 @@ def test_a_good_backup_that_ran_between_two_batches_lets_it_go_on(scene: World) 
     small_batches(scene)
 
     def back_up() -> None:
-        scene.engine.plant(shop().archive.render(TODAY + timedelta(minutes=1)), TODAY)
+        fresh = scene.engine.plant(shop().archive.render(TODAY + timedelta(minutes=1)), TODAY)
+        scene.history.record_name("local", "shop", fresh.name, TODAY)
         row(scene, 60)
 
     scene.yielding.aside = once(back_up)
@@ -373,9 +387,9 @@ def test_a_stop_between_two_batches_leaves_what_was_deleted_on_record(scene: Wor
     scene.yielding.aside = stop
     with pytest.raises(InterruptedRunError):
         expire.run(work_of(scene))
-    assert len(scene.history.known_archives("shop")) == 15
+    assert len(scene.history.known_archives("shop")) == 19
     scene.yielding.aside = lambda: None
-    assert expire.run(work_of(scene)).details["deleted"] == 7
+    assert expire.run(work_of(scene)).details["deleted"] == 11
     assert scene.engine.reclaimed == 1
 
 
