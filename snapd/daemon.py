@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from snapd.clocks import Reading, read_clocks
@@ -26,6 +25,7 @@ from snapd.cron import Schedule
 from snapd.errors import ConfigError, SnapdError
 from snapd.followers import Event
 from snapd.history import History
+from snapd.logger import log
 from snapd.model import Kind, job_id, split_job_id
 from snapd.operations import InUse, Operations, reload_refused
 from snapd.overview import Situation, describe
@@ -35,8 +35,6 @@ from snapd.slots import Slots
 from snapd.state_folder import Loaded, changes, claim, keep, load, make_folders, read
 from snapd.systemd import Notifier, watchdog_interval
 from snapd.upkeep import Upkeep
-
-log = structlog.get_logger()
 
 PASS_S = 60.0
 """Catching up happens at least this often, whatever else fails."""
@@ -211,7 +209,7 @@ class Daemon:
             before = after
             try:
                 self._serve(mail, now)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, the next letter is served
                 log.exception("run-defect")
                 time.sleep(DEFECT_S)
 

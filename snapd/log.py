@@ -1,7 +1,7 @@
 """What the program tells the journal: one catalogue of events, written natively or as readable lines.
 
 `configure` sets structlog up once per process. Everywhere else an event is
-`structlog.get_logger().info("run-ended", backup_set="mail", ...)`: a fixed kebab-case name from
+`snapd.logger.log.info("run-ended", backup_set="mail", ...)`: a fixed kebab-case name from
 `EVENTS`, and snake_case facts that become native fields in upper case (systemd.journal-fields(7)).
 """
 

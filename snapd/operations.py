@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import structlog
-
 from snapd.config import BackupSet
 from snapd.control import PEER_UID, error_event
 from snapd.errors import ConfigError, RefusedError, SnapdError, UsageError
@@ -22,6 +20,7 @@ from snapd.gates import Few, Shared
 from snapd.history import History, Run
 from snapd.jobs import expire
 from snapd.jobs.base import Work
+from snapd.logger import log
 from snapd.model import Kind, Problem, job_id
 from snapd.overview import Overview, Situation
 from snapd.runner import Runner
@@ -35,7 +34,6 @@ from snapd.views import (
 
 __all__ = ["LISTINGS", "InUse", "Operations", "reload_refused"]
 
-log = structlog.get_logger()
 
 RESTORE = "restore"  # beside the kinds of runs, a word that `history` knows
 LISTINGS = 4  # at once: each holds a connection for as long as it waits for the lock

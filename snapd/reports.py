@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
-
 from snapd.history import Run
+from snapd.logger import log
 from snapd.model import Outcome
-
-log = structlog.get_logger()
 
 _LEVELS = {
     Outcome.OK: "info",

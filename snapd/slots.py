@@ -9,15 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import structlog
-
 from snapd import agenda
 from snapd.cron import Passed, Schedule
 from snapd.history import History, Run, SecondRowError, Watched
+from snapd.logger import log
 from snapd.model import Cause, Outcome, split_job_id
 from snapd.workshop import new_run_id
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

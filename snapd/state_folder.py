@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from snapd import config as configs
 from snapd.config import Config, Folders
 from snapd.errors import ConfigError, RefusedError, SnapdError
 from snapd.local_zone import system_timezone
 from snapd.lock import Holder, SingleLock
-
-log = structlog.get_logger()
+from snapd.logger import log
 
 ACCEPTED = "accepted.toml"
 

@@ -8,16 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
-import structlog
-
 from snapd import jobs, machine
 from snapd.config import Folders
 from snapd.errors import BusyError
 from snapd.history import History
+from snapd.logger import log
 from snapd.model import Problem
 from snapd.state_folder import Accepted
-
-log = structlog.get_logger()
 
 STALE_S = 60.0
 

@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from snapd import secret
 from snapd.config import BorgStore
 from snapd.engines.base import Member, Properties, Selection, Stats, Tools
@@ -34,6 +32,7 @@ from snapd.errors import (
     PartialError,
     SnapdError,
 )
+from snapd.logger import log
 from snapd.model import Archive, Created, Problem, is_incomplete_name
 from snapd.proc import Command, Limits
 
@@ -46,7 +45,6 @@ _MOST_WARNINGS = 100
 _ODD = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 """What reading a line that is not as it should be may raise."""
 _T = TypeVar("_T")
-log = structlog.get_logger()
 
 
 class BorgEngine:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from snapd import secret
 from snapd.config import BorgStore
 from snapd.engines.base import Tools
@@ -27,6 +25,7 @@ from snapd.errors import (
     NoMemoryError,
     PartialError,
 )
+from snapd.logger import log
 from snapd.model import Progress
 from snapd.proc import Command, Finished, Launcher, Limits, raise_if_cut
 
@@ -40,7 +39,6 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _REMOTE = re.compile(
     r"ssh://(?:[^@/]*@)?(?P<ssh>\[[^]]*\]|[^:/]+)|(?:[^@:/]+@)?(?P<scp>\[[^]]*\]|[^:/\[]+):(?!:)"
 )
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ class Program:
         )
         finished = self._launched(command, amends=call.amends)
         for line in listener.words:
-            _log.debug("engine-output", line=line)
+            log.debug("engine-output", line=line)
         _raise_if_killed(finished)
         raise_if_cut(finished, "borg", self._tools.launcher.interrupt)
         if finished.returncode > 1:

@@ -16,8 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from snapd.errors import HistoryError, HistoryTooNewError
 from snapd.history.file import (
     FILE_NAME,
@@ -35,8 +33,8 @@ from snapd.history.file import (
 )
 from snapd.history.migrations import roll_back
 from snapd.history.rows import Statement, Value, to_text
+from snapd.logger import log
 
-_log = structlog.get_logger()
 T = TypeVar("T")
 
 MOST_WAITING = 10_000
@@ -274,7 +272,7 @@ class Disk:
         self.rebuilt = True
         self._behind = True
         self._enqueue(Write(((_PUT_NOTE, ("rebuilt", to_text(self._clock()))),)))
-        _log.error(
+        log.error(
             "history-rebuilt",
             **moved,
             reason=reason,
@@ -315,11 +313,11 @@ class Disk:
         if self._memory is None:
             return
         self._drop_memory()
-        _log.info("history-written", path=str(self._path))
+        log.info("history-written", path=str(self._path))
         self._dropped = 0
 
     def _complain(self, reason: str, *, hint: str) -> None:
-        _log.error("history-unwritten", path=str(self._path), reason=reason, count=self.unwritten, hint=hint)
+        log.error("history-unwritten", path=str(self._path), reason=reason, count=self.unwritten, hint=hint)
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -6,17 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from snapd.config import Expire
 from snapd.errors import EngineError, InterruptedRunError, UsageError
 from snapd.jobs.base import CLOCK_JUMPED, Work, clock_seen_key, note_clock_seen
 from snapd.jobs.batches import FIRST, next_size
 from snapd.lights import fresh
+from snapd.logger import log
 from snapd.model import Archive, Kind, Outcome, Result, Verdict, job_id
 from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hold, plan
-
-log = structlog.get_logger()
 
 RECLAIMS_INTERRUPTED_AT_MOST = 3
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import structlog
-
 from snapd import sources
 from snapd.checks import Judged
 from snapd.config import CommandCheck, PathCheck, RestoreTest
@@ -22,12 +20,11 @@ from snapd.jobs.checking import Restored, carry_out
 from snapd.jobs.extraction import Extraction, Wanted, member_path, plan_extraction
 from snapd.jobs.scratch import private_folder, scratch_of, staging_of
 from snapd.jobs.shown import Shown
+from snapd.logger import log
 from snapd.model import Archive, Finding, Kind, Outcome, Result, job_id
 from snapd.sources.base import DumpSource, Queryable
 from snapd.sources.base import Tools as SourceTools
 from snapd.units import format_size
-
-log = structlog.get_logger()
 
 INTERRUPTED_AT_MOST = 3
 SPARE_BYTES = 64 * 10**6

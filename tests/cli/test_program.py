@@ -48,6 +48,19 @@ def test_following_a_run_imports_nothing_that_is_slow_in_a_pipe(program: Program
     assert imported(program, "backup", "mail").isdisjoint(HEAVY)
 
 
+def test_a_check_that_says_nothing_in_the_journal_imports_no_more_than_the_config_needs(
+    program: Program,
+) -> None:
+    text = """
+        store.local = { engine = "borg", repository = "/none", passphrase = { file = "/none" } }
+        backup.etc = { store = "local", schedule = "@daily", paths = ["/etc"] }
+    """
+    (program.folder / "config.toml").write_text(text)
+    found = imported(program, "check")
+    assert "pydantic" in found
+    assert found.isdisjoint({"sqlalchemy", "apscheduler", "structlog", "rich", "asyncio"})
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_the_help_that_the_map_promises(program: Program, name: str) -> None:
     ran = program(name, "--help")
