@@ -172,6 +172,8 @@ class Expire(Section):
     schedule: ScheduleText = Field(examples=['"50 3 * * *"'])
     deltas: Deltas = Field(examples=['["1d", "7d", "30d", "365d"]'])
     min_keep: Count = 3
+    partial_after: Duration = timedelta(days=7)
+    max_share: Share = 0.5
 
 
 class RestoreTest(Section):
@@ -187,12 +189,20 @@ class BackupSet(Section):
     store: Text = Field(examples=['"local"'])
     schedule: ScheduleText | None = None
     archive: ArchiveText  # default: NAME_%Y%m%d-%H%M%S
+    adopt: Annotated[tuple[ArchiveText, ...], Array] = ()
     paths: Annotated[tuple[AbsolutePath, ...], Array] = ()
     exclude: Annotated[tuple[Exclude, ...], Array] = ()
     one_file_system: bool = False
     dump: Annotated[tuple[DumpConfig, ...], Array] = ()
     expire: Expire | None = None
     restore_test: RestoreTest | None = None
+
+    def owns(self, archive: str) -> bool:
+        """Whether an archive of the set's store is this set's: the one door for that question.
+
+        It is by its name alone, incomplete ones included; whatever is not recognised is a stranger's.
+        """
+        return any(pattern.parse(archive) is not None for pattern in (self.archive, *self.adopt))
 
     def schedule_of(self, kind: Kind) -> str | None:
         """The schedule of one of its jobs, None when it has none (such a job runs when asked only)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any
@@ -202,28 +203,32 @@ def _dump_fault(check: Table, dumps: list[str]) -> str:
 
 def _overlaps(document: Table) -> Iterator[Fault]:
     """Archives of a set are told by their names alone: what two sets recognise, one expires for the other."""
-    for one, other in combinations(_patterns(document), 2):
-        (store, name, pattern), (other_store, other_name, other_pattern) = one, other
-        if store != other_store or not _may_overlap(pattern.text, other_pattern.text):
+    own_first = sorted(_patterns(document), key=lambda found: found[0][2] == "adopt")
+    for (path, store, pattern), (other_path, other_store, other) in combinations(own_first, 2):
+        if store != other_store or path[1] == other_path[1] or not _may_overlap(pattern.text, other.text):
             continue
-        if pattern.overlaps(other_pattern):
+        if pattern.overlaps(other):
             yield Fault(
-                ("backup", other_name, "archive"),
-                f"{show(other_pattern.text)} can name the same archive as {show(pattern.text)} of backup set "
-                f"{show(name)}, also in store {show(store)}, so each would expire the other's archives; give "
-                "one of the two an archive pattern with another beginning",
+                other_path,
+                f"{show(other.text)} can name the same archive as {show(pattern.text)} of backup set "
+                f"{show(path[1])}, also in store {show(store)}, so each would expire the other's archives; "
+                "give one of the two an archive pattern with another beginning",
             )
 
 
-def _patterns(document: Table) -> Iterator[tuple[str, str, ArchivePattern]]:
-    """Yield store, set and pattern of every set that has them right."""
+def _patterns(document: Table) -> Iterator[tuple[KeyPath, str, ArchivePattern]]:
+    """Yield path, store and pattern of every pattern that is right: each set's own, and those it adopts."""
     for name, given in _tables(document, "backup"):
-        store, text = given.get("store"), given.get("archive", default_archive(name))
-        if isinstance(store, str) and isinstance(text, str) and len(text) <= 1000:
-            try:
-                yield store, name, ArchivePattern(text)
-            except ValueError:
-                continue
+        store, adopt = given.get("store"), given.get("adopt")
+        texts: list[tuple[KeyPath, Any]] = [
+            (("backup", name, "archive"), given.get("archive", default_archive(name)))
+        ]
+        for index, text in enumerate(adopt if isinstance(adopt, list) else ()):
+            texts.append((("backup", name, "adopt", index), text))
+        for path, text in texts:
+            if isinstance(store, str) and isinstance(text, str) and len(text) <= 1000:
+                with suppress(ValueError):
+                    yield path, store, ArchivePattern(text)
 
 
 def _may_overlap(one: str, other: str) -> bool:

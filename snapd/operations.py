@@ -133,7 +133,7 @@ class Operations:
             yield {"event": "listing", "store": backup_set.store}
             with self._listings.place():
                 listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
-            mine = [item for item in listing if backup_set.archive.parse(item.name)]
+            mine = [item for item in listing if backup_set.owns(item.name)]
             self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
         yield _done(

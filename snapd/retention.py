@@ -12,6 +12,9 @@ from snapd.errors import EmptyPolicyError
 from snapd.model import Archive, Outcome, Verdict
 from snapd.units import format_duration
 
+PARTIAL_AFTER = timedelta(days=7)
+"""The age from which an incomplete archive is deleted, where the config does not say."""
+
 _ZERO = timedelta(0)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -91,7 +94,7 @@ def plan(
     floor: Floor,
     now: datetime,
     *,
-    partial_after: timedelta = timedelta(days=7),
+    partial_after: timedelta = PARTIAL_AFTER,
 ) -> tuple[Verdict, ...]:
     """Decide which archives of one set to keep, and say why.
 
@@ -187,13 +190,26 @@ def _closest(times: Sequence[int], pointer: int) -> int:
     return right
 
 
-def fingerprint(policy: Policy, pattern: str, timezone: str, *, min_keep: int) -> str:
+def fingerprint(
+    policy: Policy,
+    pattern: str,
+    timezone: str,
+    *,
+    min_keep: int,
+    adopted: Iterable[str] = (),
+    partial_after: timedelta = PARTIAL_AFTER,
+) -> str:
     """Return one text for everything that decides a plan besides the archives and time.
 
-    Stable across releases: it is compared with what an older one recorded. Order of the deltas is immaterial.
+    Stable across releases: it is compared with what an older one recorded. The order of the deltas is
+    immaterial, and so is that of the adopted patterns.
     """
     spans = " ".join(f"{span // timedelta(seconds=1)}s" for span in sorted(policy.spans))
-    return f"deltas={spans}; min_keep={min_keep}; archive={pattern}; timezone={timezone}"
+    text = f"deltas={spans}; min_keep={min_keep}; archive={pattern}; timezone={timezone}"
+    further = "::".join(sorted(adopted))  # which no pattern holds
+    text += f"; adopt={further}" if further else ""
+    late = f"; partial_after={partial_after // timedelta(seconds=1)}s"
+    return text if partial_after == PARTIAL_AFTER else text + late
 
 
 def hold(circumstances: Circumstances, *, max_share: float = 0.5) -> Hold | None:

@@ -181,7 +181,7 @@ def _choose(task: Task, known: Sequence[Mapping[str, object]]) -> Choice:
 
 
 def _choose_from_store(task: Task, engine: Engine) -> Choice:
-    mine = [item for item in engine.archives() if task.backup_set.archive.parse(item.name)]
+    mine = [item for item in engine.archives() if task.backup_set.owns(item.name)]
     return choose(mine, task.wanted, task.backup_set.name)
 
 

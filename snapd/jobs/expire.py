@@ -75,12 +75,17 @@ def decide(work: Work, listing: Iterable[Archive]) -> Decision:
     Raises `UsageError` for a set without a policy.
     """
     section, now = _section(work), work.now()
-    pattern = work.backup_set.archive
-    mine = [archive for archive in listing if pattern.parse(archive.name) is not None]
+    mine = [archive for archive in listing if work.backup_set.owns(archive.name)]
     archives = work.history.record_listing(work.backup_set.store, work.backup_set.name, mine, now)
-    verdicts = plan(archives, Deltas(section.deltas), _floor(work, archives, now), now)
+    deltas, partial_after = Deltas(section.deltas), section.partial_after
+    verdicts = plan(archives, deltas, _floor(work, archives, now), now, partial_after=partial_after)
     policy = fingerprint(
-        Deltas(section.deltas), pattern.text, work.config.daemon.timezone, min_keep=section.min_keep
+        deltas,
+        work.backup_set.archive.text,
+        work.config.daemon.timezone,
+        min_keep=section.min_keep,
+        adopted=[pattern.text for pattern in work.backup_set.adopt],
+        partial_after=partial_after,
     )
     circumstances = _circumstances(work, verdicts, policy, now)
     return Decision(
@@ -88,7 +93,7 @@ def decide(work: Work, listing: Iterable[Archive]) -> Decision:
         policy=policy,
         verdicts=verdicts,
         circumstances=circumstances,
-        hold=hold(circumstances),
+        hold=hold(circumstances, max_share=section.max_share),
         approved=work.history.approved(work.backup_set.name, policy, now),
     )
 

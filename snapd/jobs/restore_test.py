@@ -102,7 +102,7 @@ def _unusable(scratch: Path, error: OSError) -> SnapdError:
 
 def _choose(work: Work) -> Choice | None:
     backup_set = work.backup_set
-    mine = [item for item in work.engine.archives() if backup_set.archive.parse(item.name) is not None]
+    mine = [item for item in work.engine.archives() if backup_set.owns(item.name)]
     listed = work.history.record_listing(backup_set.store, backup_set.name, mine, work.now())
     complete = [item for item in listed if item.complete]
     if not complete:

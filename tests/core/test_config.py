@@ -126,6 +126,7 @@ def test_values_become_what_they_mean() -> None:
     assert str(a.paths[1]) == "/data"
     assert a.expire is not None
     assert a.expire.deltas == (timedelta(days=365), timedelta(days=1), timedelta(hours=2))
+    assert (a.expire.partial_after, a.expire.max_share) == (timedelta(days=2), 1.0)
     test = a.restore_test
     assert test is not None
     assert test.max_download == 2_000_000_000
@@ -136,6 +137,51 @@ def test_values_become_what_they_mean() -> None:
     assert test.check[1] == PathCheck(path="data", min_bytes=500_000_000)
     assert isinstance(test.check[3], QueryCheck)
     assert test.check[3].equals == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mail_20240229-0310",
+        "mail_20240229-0310.part",
+        "mail_20240229-0310.checkpoint.1",
+        "mail_20240229-0310.2",
+        "mail_20240229-0310.12.part",
+        "2019-07-04 mail",
+        "2019-07-04 mail.part",
+    ],
+)
+def test_a_set_owns_what_its_pattern_or_an_adopted_one_fits(name: str) -> None:
+    assert crontab_set().owns(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mail_old_20240229-0310",
+        "mail_20240229-0310_old",
+        "mail_20240229-031000",
+        "mail_20240229",
+        "mail_20230229-0310",  # no such day
+        "mail_20240229-0310.1",
+        "mail_20240229-0310.bak",
+        "old_mail_20240229-0310",
+        "MAIL_20240229-0310",
+        "mail_20240229-0310\n",
+        "2019-07-04 mail_old",
+        "2019-7-4 mail",
+        "mail",
+        "",
+    ],
+)
+def test_a_set_owns_nothing_else(name: str) -> None:
+    assert not crontab_set().owns(name)
+
+
+def crontab_set() -> BackupSet:
+    """A set that goes on where two crontab lines ended."""
+    keys = 'archive = "mail_%Y%m%d-%H%M"\nadopt = ["%Y-%m-%d mail"]\n'
+    return parsed(SMALLEST.replace("[backup.etc]", f"[backup.mail]\n{keys}")).backup["mail"]
 
 
 def test_every_scheduled_job_of_every_set_has_its_expression() -> None:

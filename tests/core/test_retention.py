@@ -261,8 +261,19 @@ def test_a_fingerprint_differs_with_everything_that_decides_a_plan() -> None:
         fingerprint(deltas(1, 7), "n_%Y%m%d", "UTC", min_keep=3),
         fingerprint(deltas(1, 7), "m_%Y%m%d", "Europe/Paris", min_keep=3),
         fingerprint(deltas(1, 7), "m_%Y%m%d", "UTC", min_keep=4),
+        fingerprint(deltas(1, 7), "m_%Y%m%d", "UTC", min_keep=3, adopted=["old_%Y%m%d"]),
+        fingerprint(deltas(1, 7), "m_%Y%m%d", "UTC", min_keep=3, adopted=["old_%Y%m%d", "n_%Y%m%d"]),
+        fingerprint(deltas(1, 7), "m_%Y%m%d", "UTC", min_keep=3, partial_after=timedelta(days=1)),
     }
-    assert len(policies) == 5
+    assert len(policies) == 8
+
+
+def test_the_order_of_adopted_patterns_makes_no_other_fingerprint() -> None:
+    one, other = (
+        fingerprint(deltas(1, 7), "m_%Y%m%d", "UTC", min_keep=3, adopted=adopted)
+        for adopted in (["a_%Y%m%d", "b_%Y%m%d"], ["b_%Y%m%d", "a_%Y%m%d"])
+    )
+    assert one == other
 
 
 # -- hold -----------------------------------------------------------------------------------------------
