@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("journal.md")
+EVENT_COLUMNS = ("EVENT", "MESSAGE_ID", "PRIORITY", "when", "MESSAGE", "fields")
 sys.path.insert(0, str(PAGE.parent.parent))
 
-from snapd.events import EVENTS, FIELDS  # noqa: E402 - a script beside the package
+from snapd.event_fields import FIELDS  # noqa: E402 - a script beside the package
+from snapd.events import EVENTS  # noqa: E402
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -26,11 +28,18 @@ def _filled(text: str, mark: str, table: str) -> str:
 def written(text: str) -> str:
     """Return the page with both tables as the catalogue has them now."""
     events = (
-        (f"`{name}`", f"`{event.message_id}`", event.meaning, f"`{event.sentence}`")
+        (
+            f"`{name}`",
+            f"`{event.message_id}`",
+            ", ".join(map(str, event.priorities)),
+            event.meaning,
+            f"`{event.sentence}`",
+            ", ".join(f"`{field.upper()}`" for field in event.fields),
+        )
         for name, event in EVENTS.items()
     )
     fields = ((f"`{name.upper()}`", meaning) for name, meaning in FIELDS.items())
-    text = _filled(text, "events", _table(("EVENT", "MESSAGE_ID", "when", "MESSAGE"), events))
+    text = _filled(text, "events", _table(EVENT_COLUMNS, events))
     return _filled(text, "fields", _table(("field", "meaning"), fields))
 
 

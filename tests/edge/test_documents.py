@@ -18,7 +18,8 @@ from snapd import __version__
 from snapd.cli import NAME
 from snapd.cli.program import program
 from snapd.config import parse
-from snapd.events import EVENTS, FIELDS
+from snapd.event_fields import FIELDS
+from snapd.events import EVENTS
 from snapd.model import Kind, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]

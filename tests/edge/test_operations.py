@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from snapd import machine
-from snapd.events import FIELDS
+from snapd.events import EVENTS
 from snapd.followers import Event
 from snapd.history import KnownArchive
 from snapd.model import Archive, Outcome
@@ -271,7 +271,7 @@ def test_a_restore_that_a_command_made_is_written_down_and_told_once(operations:
     assert answer(operations, op="history") == {"event": "done", "runs": [], "restores": [RESTORE]}
     (line,) = [entry for entry in said if entry["event"] == "restored"]
     assert (line["log_level"], line["outcome"], line["peer_uid"]) == ("info", "ok", 1000)
-    assert set(line) - {"event", "log_level"} <= set(FIELDS)
+    assert set(line) - {"event", "log_level"} <= {*EVENTS["restored"].fields}
 
 
 def test_a_restore_that_failed_is_told_as_a_warning_with_its_reason(operations: Operations) -> None:
