@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from snapd import deltas, keep
 from snapd.config_errors import Fault, faults_of, refusal, refused, show, syntax_refusal
 from snapd.config_rules import completed, faults
 from snapd.config_types import (
@@ -26,7 +27,7 @@ from snapd.config_types import (
     Compression,
     Count,
     Credential,
-    Deltas,
+    DeltaSpans,
     DumpName,
     Duration,
     Exclude,
@@ -45,6 +46,7 @@ from snapd.config_types import (
 )
 from snapd.errors import ConfigError
 from snapd.model import Kind, job_id
+from snapd.retention import Policy
 from snapd.toml_lines import MOST_PARTS, endless_key
 
 LARGEST_FILE = 2**20  # bytes
@@ -168,12 +170,33 @@ Check = Annotated[
 ]
 
 
+class Keep(Section):
+    """Rules as restic means them, at least one; see `snapd.keep.Keep`."""
+
+    last: Count | None = None
+    hourly: Count | None = None
+    daily: Count | None = None
+    weekly: Count | None = None
+    monthly: Count | None = None
+    yearly: Count | None = None
+    within: Duration | None = None
+
+
 class Expire(Section):
+    """`deltas` or `keep`: exactly one."""
+
     schedule: ScheduleText = Field(examples=['"50 3 * * *"'])
-    deltas: Deltas = Field(examples=['["1d", "7d", "30d", "365d"]'])
+    deltas: DeltaSpans | None = None
+    keep: Keep | None = None
     min_keep: Count = 3
     partial_after: Duration = timedelta(days=7)
     max_share: Share = 0.5
+
+    def policy(self, timezone: str) -> Policy:
+        """What to keep; `timezone` is the IANA zone that calendar periods mean."""
+        if self.keep is not None:
+            return keep.Keep(timezone=timezone, **self.keep.model_dump(exclude_none=True))
+        return deltas.Deltas(self.deltas or ())
 
 
 class RestoreTest(Section):

@@ -29,8 +29,22 @@ _NOT_GIVEN = frozenset({("BackupSet", "name")})  # fields that no key of the fil
 _NAMED = (("store",), ("backup",))  # tables of named tables
 _WORDS = ("deltas", "command")  # arrays that elsewhere are written as one text
 _TABLES = ("model_type", "dict_type", "mapping_type", "model_attributes_type")
-_INSTEAD = {  # keys of other releases and other programs, by the name of their section
-    ("Expire", "keep"): 'this version knows deltas only, such as deltas = ["1d", "7d", "30d", "365d"]',
+_INSTEAD = {  # keys of other programs that are too like a key of ours, by the name of their section
+    **{
+        ("Keep", word): "there is no rule for shorter periods than hourly; use last, or within"
+        for word in ("minutely", "secondly")
+    },
+    **{
+        ("Keep", f"within_{word}"): f"give a count, as {word} = 5"
+        for word in ("hourly", "daily", "weekly", "monthly", "yearly")
+    },
+    **{
+        ("Expire", f"keep_{word}"): f"write keep = {{ {word} = {number} }}"
+        for word, number in (
+            *(("last", 10), ("hourly", 24), ("daily", 7), ("weekly", 5), ("monthly", 12), ("yearly", 10)),
+            ("within", '"30d"'),
+        )
+    },
 }
 
 

@@ -22,6 +22,7 @@ Table = dict[str, Any]
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _EXPECTATIONS = ("newer_than", "at_least", "equals")
 _PLACES = ("credential", "file", "command")
+_POLICIES = ("deltas", "keep")
 _UNNAMED = "unnamed"  # stands for what a fault of its own says is missing
 
 
@@ -134,6 +135,7 @@ def _set_faults(document: Table) -> Iterator[Fault]:
         yield from _name_faults(path, "backup set")
         yield from _unknown_store(path, given, document)
         yield from _content_faults(path, given)
+        yield from _policy_faults((*path, "expire"), given)
         yield from _check_faults((*path, "restore_test", "check"), given)
 
 
@@ -173,6 +175,20 @@ def _content_faults(path: KeyPath, given: Table) -> Iterator[Fault]:
                 (*path, "dump", index, "name"),
                 f'two dumps of this set are called {show(name)}; give one of them another, as name = "…"',
             )
+
+
+def _policy_faults(path: KeyPath, given: Table) -> Iterator[Fault]:
+    expire = given.get("expire")
+    if not isinstance(expire, dict):
+        return
+    given_policies = [key for key in _POLICIES if key in expire]
+    if not given_policies:
+        cure = 'deltas = ["1d", "7d", "30d", "365d"], or keep = { daily = 7, weekly = 5, monthly = 12 }'
+        yield Fault(path, f"does not say what to keep; give it {cure}")
+    if len(given_policies) > 1:
+        yield Fault((*path, "keep"), "deltas and keep both say what to keep: leave out one of the two")
+    if expire.get("keep") == {}:
+        yield Fault((*path, "keep"), "keeps nothing; give it a rule, such as { daily = 7 }")
 
 
 def _check_faults(path: KeyPath, given: Table) -> Iterator[Fault]:

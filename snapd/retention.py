@@ -6,40 +6,20 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from operator import attrgetter
 
+from snapd.deltas import Deltas
 from snapd.errors import EmptyPolicyError
+from snapd.keep import Keep
 from snapd.model import Archive, Outcome, Verdict
 from snapd.units import format_duration
 
 PARTIAL_AFTER = timedelta(days=7)
 """The age from which an incomplete archive is deleted, where the config does not say."""
 
-_ZERO = timedelta(0)
-_MICROSECOND = timedelta(microseconds=1)
+Policy = Deltas | Keep
 
-
-@dataclass(frozen=True, slots=True)
-class Deltas:
-    """Generations as tarsnapper 0.5 means them: `1d 7d 30d` is one archive per day back to 7 days, and one
-    per 7 days back to 30 days. Order does not matter. Raises ValueError for a single span, or one that is not
-    longer than zero; an empty policy can be written down, but `plan` refuses it.
-    """
-
-    spans: tuple[timedelta, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.spans) == 1:
-            raise ValueError("at least two deltas are needed: a spacing and how far back it reaches")
-        if any(span <= _ZERO for span in self.spans):
-            raise ValueError("a delta must be longer than zero")
-
-    def generations(self) -> Iterator[tuple[timedelta, timedelta]]:
-        """Yield (step, reach) of each generation, the finest first."""
-        return pairwise(sorted(self.spans))
-
-
-Policy = Deltas  # a union, as further kinds of policy follow
+_created, _name = attrgetter("created"), attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +88,16 @@ def plan(
     Returns one verdict per archive, newest first, ties by name descending; `keep` is true exactly when
     `reasons` is not empty. Raises `EmptyPolicyError` when the policy would keep nothing.
 
-    Guarantees: the newest archive that counts is kept; same input, same output; a policy with a further
-    reach, or a larger floor, never deletes more.
+    Guarantees: the newest archive that counts is kept; same input, same output. A larger floor, a delta
+    added at either end, a larger count and another rule of `keep` never delete more (a delta added between
+    two others may). Planning again for what was kept, at the same `now`, deletes nothing more.
     """
-    if not policy.spans:
+    if policy.empty:
         raise EmptyPolicyError(
             "the retention policy is empty", hint='Write what to keep, such as deltas = ["1d", "7d", "30d"].'
         )
-    ordered = sorted(archives, key=lambda archive: (archive.created, archive.name), reverse=True)
+    ordered = sorted(archives, key=_name, reverse=True)
+    ordered.sort(key=_created, reverse=True)  # which leaves equal times as they are
     reasons: dict[str, tuple[str, ...]] = {}
     for name, reason in _reasons(ordered, policy, floor, now, partial_after):
         reasons[name] = (*reasons.get(name, ()), reason)
@@ -130,7 +112,7 @@ def _reasons(
     counting = [archive for archive in past if archive.complete and not archive.suspect]
     if counting:
         yield counting[0].name, "newest"
-        yield from _by_policy(counting, policy)
+        yield from policy.kept(counting)
     yield from ((archive.name, "min_keep") for archive in counting[: max(floor.min_keep, 0)])
     yield floor.proven, "proven"
     yield from ((name, "pinned") for name in floor.pinned)
@@ -144,50 +126,8 @@ def _reasons(
             yield archive.name, "incomplete, nothing better yet"
 
 
-def _by_policy(counting: Sequence[Archive], policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield (name, reason) generation by generation. Of archives of one instant the first in order stands."""
-    origin = counting[-1].created
-    first = {(archive.created - origin) // _MICROSECOND: archive.name for archive in reversed(counting)}
-    times, names = list(first), list(first.values())
-    for step, reach in policy.generations():
-        reason = f"delta {format_duration(step)}"
-        yield from ((names[at], reason) for at in _generation(times, step, reach))
-
-
 def _days(span: timedelta) -> str:
     return f"{span.days} days" if span.days > 1 else format_duration(span)
-
-
-def _generation(times: Sequence[int], step: timedelta, reach: timedelta) -> Iterator[int]:
-    """Walk one generation as tarsnapper does, oldest first, yielding the indices of what it keeps.
-
-    `times` are microseconds, ascending, distinct, not empty. The pointer starts at the newest less `reach`.
-    Keep what is closest to it, a tie going to the newer, and look again `step` after that; while the same is
-    found, move on by `step`. Here the walk jumps straight to the first pointer that finds the next one, and
-    finds the closest by bisection.
-    """
-    newest, stride = times[-1], step // _MICROSECOND
-    pointer = newest - reach // _MICROSECOND
-    at = -1
-    while pointer < newest:
-        found = _closest(times, pointer)
-        if found == at:
-            short = times[at] + times[at + 1] - 2 * pointer
-            pointer += -(-short // (2 * stride)) * stride
-            continue
-        at = found
-        yield at
-        pointer = times[at] + stride
-
-
-def _closest(times: Sequence[int], pointer: int) -> int:
-    """Index of the time closest to `pointer`; of two as close the later. `times` ascends and is not empty."""
-    right = bisect_left(times, pointer)
-    if right == len(times):
-        return right - 1
-    if right and pointer - times[right - 1] < times[right] - pointer:
-        return right - 1
-    return right
 
 
 def fingerprint(
@@ -204,8 +144,7 @@ def fingerprint(
     Stable across releases: it is compared with what an older one recorded. The order of the deltas is
     immaterial, and so is that of the adopted patterns.
     """
-    spans = " ".join(f"{span // timedelta(seconds=1)}s" for span in sorted(policy.spans))
-    text = f"deltas={spans}; min_keep={min_keep}; archive={pattern}; timezone={timezone}"
+    text = f"{policy.text}; min_keep={min_keep}; archive={pattern}; timezone={timezone}"
     further = "::".join(sorted(adopted))  # which no pattern holds
     text += f"; adopt={further}" if further else ""
     late = f"; partial_after={partial_after // timedelta(seconds=1)}s"

@@ -17,8 +17,9 @@ from pathlib import Path
 from bench.programs import bench_python
 from bench.results import Row, ours, part, rival
 from bench.samples import alternate
+from snapd.deltas import Deltas
 from snapd.model import Archive
-from snapd.retention import Deltas, Floor, plan
+from snapd.retention import Floor, plan
 
 BUDGET_S = {1_000: None, 10_000: None, 100_000: 0.25}
 DELTAS = (timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30), timedelta(days=365))

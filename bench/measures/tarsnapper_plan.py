@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import datetime, timedelta
 
-from tarsnapper.expire import expire  # type: ignore[import-not-found]  # it lives in .venv-bench
+from tarsnapper.expire import expire  # it lives in .venv-bench
 
 asked = json.load(sys.stdin)
 backups = {name: datetime.fromtimestamp(at) for name, at in asked["times"].items()}  # noqa: DTZ006

@@ -13,7 +13,7 @@ from snapd.jobs.batches import FIRST, next_size
 from snapd.lights import fresh
 from snapd.logger import log
 from snapd.model import Archive, Kind, Outcome, Result, Verdict, job_id
-from snapd.retention import Circumstances, Deltas, Floor, Hold, fingerprint, hold, plan
+from snapd.retention import Circumstances, Floor, Hold, fingerprint, hold, plan
 
 RECLAIMS_INTERRUPTED_AT_MOST = 3
 
@@ -77,24 +77,24 @@ def decide(work: Work, listing: Iterable[Archive]) -> Decision:
     section, now = _section(work), work.now()
     mine = [archive for archive in listing if work.backup_set.owns(archive.name)]
     archives = work.history.record_listing(work.backup_set.store, work.backup_set.name, mine, now)
-    deltas, partial_after = Deltas(section.deltas), section.partial_after
-    verdicts = plan(archives, deltas, _floor(work, archives, now), now, partial_after=partial_after)
-    policy = fingerprint(
-        deltas,
+    policy, partial_after = section.policy(work.config.daemon.timezone), section.partial_after
+    verdicts = plan(archives, policy, _floor(work, archives, now), now, partial_after=partial_after)
+    policy_text = fingerprint(
+        policy,
         work.backup_set.archive.text,
         work.config.daemon.timezone,
         min_keep=section.min_keep,
         adopted=[pattern.text for pattern in work.backup_set.adopt],
         partial_after=partial_after,
     )
-    circumstances = _circumstances(work, verdicts, policy, now)
+    circumstances = _circumstances(work, verdicts, policy_text, now)
     return Decision(
         backup_set=work.backup_set.name,
-        policy=policy,
+        policy=policy_text,
         verdicts=verdicts,
         circumstances=circumstances,
         hold=hold(circumstances, max_share=section.max_share),
-        approved=work.history.approved(work.backup_set.name, policy, now),
+        approved=work.history.approved(work.backup_set.name, policy_text, now),
     )
 
 
@@ -134,7 +134,8 @@ def _section(work: Work) -> Expire:
     if work.backup_set.expire is None:
         name = work.backup_set.name
         raise UsageError(
-            f"the backup set {name!r} has no retention policy", hint=f"add [backup.{name}.expire] with deltas"
+            f"the backup set {name!r} has no retention policy",
+            hint=f"add [backup.{name}.expire] with deltas or keep",
         )
     return work.backup_set.expire
 
