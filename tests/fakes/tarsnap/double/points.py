@@ -10,7 +10,8 @@ delete, for each archive: `delete.before-transaction`, `delete.middle`, `delete.
 The switch `points` maps a point to what happens there:
 
 - `action`: a signal's name (the program sends it to itself), "network" (the connection is lost for good),
-  "pause" (write POINTS/at-POINT with our pid, wait until POINTS/go-POINT appears or a handled signal comes),
+  "pause" (write POINTS/at-POINT with our pid, wait until POINTS/go-POINT appears or a handled signal comes;
+  then do the action in `then`, if there is one),
   "run" (a shell command, in `command`);
 - `at`: at the nth time the point is reached in a process (1); `archive`: only for the archive of that name;
   `path`: only for the entry of that path (as it was found on disk, or as it is stored);
@@ -55,7 +56,7 @@ class Points:
         self.reached[name] = self.reached.get(name, 0) + 1
         if self.reached[name] < wanted.get("at", 1) or not self._take_a_turn(name, wanted.get("times", 1)):
             return
-        self._act(name, wanted)
+        self._act(name, wanted["action"], wanted)
 
     def _take_a_turn(self, name: str, times: int) -> bool:
         """Count this one, over all processes; false when the point has acted `times` times already."""
@@ -70,10 +71,11 @@ class Points:
                 return True
         return False
 
-    def _act(self, name: str, wanted: dict[str, Any]) -> None:
-        action = wanted["action"]
+    def _act(self, name: str, action: str, wanted: dict[str, Any]) -> None:
         if action == "pause":
             self._pause(name)
+            if "then" in wanted:
+                self._act(name, wanted["then"], wanted)
         elif action == "run":
             os.system(wanted["command"])
         elif action == "network":
