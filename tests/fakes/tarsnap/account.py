@@ -127,8 +127,8 @@ class Account:
         new.rename(path)
 
     def at(self, point: str, action: str, *, key: Path | None = None, **more: Any) -> None:
-        """Let something happen at a point: a signal's name, "network", "pause" (and `then` another action), or
-        "run" with `command`.
+        """Let something happen at a point: a signal's name, "network", "run" with `command`, or "pause", and
+        `then` another action.
         """
         assert point in POINTS, point
         path = (self.folder if key is None else self.server(key)) / "switches.json"
