@@ -26,7 +26,11 @@ CRASHES = 2
 """Starts of one run that took the daemon down with them before it is given up until its next slot."""
 
 
-_CUT_OFF = {"stop": "the daemon was stopped", "backup-due": "made way for a backup"}
+_CUT_OFF = {
+    "stop": "the daemon was stopped",
+    "backup-due": "made way for a backup",
+    "sliced": "made way for a backup of another set after max_hold, and goes on after it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,18 @@ def _give_up(run: Run, now: datetime) -> Run:
 
 
 def in_order(unfinished: Iterable[Run]) -> list[Run]:
-    """Sort rows as the agenda takes them: kind, then runs that were cut off after all others, then slot."""
+    """Sort rows as the agenda takes them: kind, then runs that were cut off after all others, then slot.
+
+    A run that was sliced queues anew: behind what was due then, before what became due later, so that it
+    neither starves the others nor is starved by them.
+    """
     return sorted(
-        unfinished, key=lambda run: (run.kind.rank, run.cause is Cause.INTERRUPTED, run.slot, run.job)
+        unfinished, key=lambda run: (run.kind.rank, run.cause is Cause.INTERRUPTED, _queued(run), run.job)
     )
+
+
+def _queued(run: Run) -> datetime:
+    return run.not_before or run.slot if run.cause is Cause.SLICED else run.slot
 
 
 def next_due(unfinished: Iterable[Run], now: datetime, *, kinds: Iterable[Kind] = tuple(Kind)) -> Run | None:
@@ -178,14 +190,20 @@ def after_error(run: Run, error: SnapdError, now: datetime, new_id: NewId) -> Se
         details={**run.details, **getattr(error, "details", {})},
     )
     if isinstance(error, InterruptedRunError):
-        cause = Cause.SLICED if error.cause == "sliced" else Cause.INTERRUPTED
         ended = replace(told, ended=now, outcome=Outcome.INTERRUPTED)
-        return Settled(updated=(ended,), added=(_another(run, cause, new_id()),))
+        sliced = error.cause == "sliced"
+        following = _next_slice(run, now, new_id()) if sliced else _another(run, Cause.INTERRUPTED, new_id())
+        return Settled(updated=(ended,), added=(following,))
     failures = run.failures + 1
     if error.retryable:
         wait = RETRY_BUSY if error.code == "busy" else RETRY_AFTER[min(failures, len(RETRY_AFTER)) - 1]
         return Settled(updated=(replace(told, started=None, failures=failures, not_before=now + wait),))
     return Settled(updated=(replace(told, ended=now, outcome=Outcome.FAILED, failures=failures),))
+
+
+def _next_slice(run: Run, now: datetime, run_id: str) -> Run:
+    """Return the row that goes on: a slice that ended in order shows that nothing fails or crashes now."""
+    return replace(_another(run, Cause.SLICED, run_id), not_before=now, failures=0, unclean=0)
 
 
 def _another(run: Run, cause: Cause, run_id: str) -> Run:

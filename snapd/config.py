@@ -102,6 +102,7 @@ class Daemon(Section):
     stall_after: Annotated[Duration, within("1s", "7d")] = timedelta(minutes=30)
     run_limit: Annotated[Duration, within("1s", "30d")] = timedelta(hours=24)
     stop_limit: Annotated[Duration, within("1s", "1h")] = timedelta(seconds=90)
+    max_hold: Annotated[Duration, within("1s", "30d")] = timedelta(hours=1)
 
 
 class BorgStore(Section):

@@ -144,6 +144,20 @@ _event(
     "6: run_id backup_set kind holder",
 )
 _event(
+    "run-handed-over",
+    "62a55a1baec44d07a80b0c2b043ab5f9",
+    "{kind:kind} of {backup_set} goes on beside a backup that is due",
+    "A restore test gave the single lock away and reads on in the second lane.",
+    "6: run_id backup_set kind",
+)
+_event(
+    "run-sliced",
+    "1269db68365d47109a84f4d0bcb0ee98",
+    "{kind:kind} of {backup_set} is cut after {duration_s:span}: a backup of another set is due",
+    "A creation took longer than max_hold while another waited; it keeps what it stored and goes on later.",
+    "6: run_id backup_set kind duration_s",
+)
+_event(
     "expiry-planned",
     "1d5034a2152d46f5afab68f15ad601c4",
     "expiry of {backup_set}: {keep} to keep, {delete} to delete",

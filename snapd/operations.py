@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from snapd.history import History, Run
 from snapd.jobs import expire
 from snapd.jobs.base import Work
 from snapd.logger import log
-from snapd.model import Kind, Problem, job_id
+from snapd.model import Cause, Kind, Problem, job_id
 from snapd.overview import Overview, Situation
 from snapd.runner import Runner
 from snapd.units import parse_duration
@@ -164,21 +165,30 @@ class Operations:
         run = self._runner.ask(job_id(kind, name), self._runner.clock())
         yield {"event": "queued", "run": run_json(run)}
         if follow:
-            yield from self._follow(run.run_id)
+            run = yield from self._follow_slices(run)
         yield _done(run=run_json(self._history.run(run.run_id) or run))
 
-    def _follow(self, run_id: str) -> Answer:
+    def _follow_slices(self, run: Run) -> Generator[Event | None, None, Run]:
+        """Follow a run through all its slices; return the last one."""
+        while True:
+            successor = yield from self._follow(run.run_id)
+            following = self._history.run(successor) if successor else None
+            if following is None or following.cause is not Cause.SLICED:
+                return run
+            run = following
+
+    def _follow(self, run_id: str) -> Generator[Event | None, None, str | None]:
+        """Follow one row to its end; return the run that makes up for it, if there is one."""
         with self._runner.followers.follow(run_id) as events:
-            while True:
-                run = self._history.run(run_id)
-                if run is None or run.outcome is not None:
-                    return
-                try:
-                    event = events.get(timeout=FOLLOW_S)
-                except queue.Empty:
-                    yield None
-                    continue
-                yield event
+            while (run := self._history.run(run_id)) is not None and run.outcome is None:
+                with suppress(queue.Empty):
+                    while True:
+                        event = events.get(timeout=FOLLOW_S)
+                        yield event
+                        if event["event"] == "ended":
+                            return _text_or_none(event["successor"])
+                yield None
+        return None
 
     def pause(self, name: str, span: str) -> dict[str, Any]:
         self._set(name)
@@ -257,6 +267,10 @@ def _done(**facts: Any) -> Event:
 def _who(request: Mapping[str, Any]) -> int:
     """The user who asks: as the control socket saw it, else this process's own."""
     return int(request.get(PEER_UID, os.geteuid()))
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _optional(request: Mapping[str, Any], key: str) -> str:

@@ -24,6 +24,14 @@ def started(run: Run) -> None:
     log.info("run-started", **_who(run), cause=run.cause, slot=run.slot.isoformat(), attempt=run.attempts)
 
 
+def handed_over(run: Run) -> None:
+    log.info("run-handed-over", **_who(run))
+
+
+def sliced(run: Run, seconds: float) -> None:
+    log.info("run-sliced", **_who(run), duration_s=round(seconds, 3))
+
+
 def ended(run: Run, seconds: float) -> None:
     """Log the end of an attempt: its outcome, or when it is tried again."""
     facts = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,32 +32,36 @@ def new_run_id() -> str:
 
 @dataclass
 class Current:
-    """A run in progress. `yields` while a backup that becomes due may interrupt its child; `aside` while it
-    lets others go first, or is no run but a look at a store.
+    """A run in progress. Instants are seconds of the steady clock.
+
+    `yields` while a backup that becomes due may interrupt its child; `aside` while it lets others go first,
+    or is no run but a look at a store. `creating_since` is there while its creation may be cut into slices,
+    and `sliced` once it was asked to make way. `reading` names the archive that it reads and that nothing
+    deletes meanwhile; `beside` says that it gave the single lock away and goes on in the second lane.
     """
 
     run: Run
     launcher: Launcher
-    since: float  # monotonic seconds
+    since: float
     yields: bool = False
     aside: bool = False
+    creating_since: float | None = None
+    sliced: bool = False
+    reading: str = ""
+    beside: bool = False
     progress: Progress = field(default_factory=Progress)
 
-    def ran_longer_than(self, limit_s: float) -> bool:
+    def ran_longer_than(self, limit_s: float, now: float) -> bool:
         """Whether the run passed a limit; a creation has none but stall, which its launcher keeps."""
-        return self.run.kind is not Kind.BACKUP and time.monotonic() - self.since > limit_s
+        return self.run.kind is not Kind.BACKUP and now - self.since > limit_s
+
+    def created_longer_than(self, limit_s: float, now: float) -> bool:
+        """Whether it is in a creation that may be sliced, and has been for so long."""
+        return self.creating_since is not None and now - self.creating_since > limit_s
 
     def hangs(self) -> bool:
         """Whether a child that was killed is still there."""
         return self.launcher.overdue(time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The `Yielding` of one run: what its runner does for it."""
-
-    step_aside: Callable[[], None]
-    interruptible: Callable[[], AbstractContextManager[None]]
 
 
 class Workshop:
@@ -71,6 +74,7 @@ class Workshop:
         followers: Followers,
         *,
         clock: Callable[[], datetime],
+        steady: Callable[[], float],
         build_engine: BuildEngine,
         in_use: Callable[[], frozenset[str]],
     ) -> None:
@@ -78,6 +82,7 @@ class Workshop:
         self._folders = folders
         self._followers = followers
         self._clock = clock
+        self._steady = steady
         self._build_engine = build_engine
         self._in_use = in_use
 
@@ -102,6 +107,7 @@ class Workshop:
             history=self._history,
             yielding=yielding,
             now=self._clock,
+            steady=self._steady,
             progress=progress,
             attempt=run.attempts,
             due_slot=due_slot(backup_set, config.daemon.timezone, self._clock()),

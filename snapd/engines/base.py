@@ -19,12 +19,10 @@ class Properties:
 
     `encrypted` is what can be said without asking the store: True, False, or None when only the store knows.
     `off_site` is true when the store's address is another machine. `largest_delete_batch` archives at most go
-    into one `delete` call, so that a due backup waits for one batch only. `reads_beside_creation`: an archive
-    can be extracted while another is created or deleted (not while space is reclaimed). `resumable`: after
-    `gentle_signal` a creation keeps what it stored, and the next one under another name is cheap.
-
-    Nobody reads `reads_beside_creation` and `resumable` yet: a second lane for restore tests and cutting long
-    creations into slices will.
+    into one `delete` call, so that a due backup waits for one batch only. `reads_beside_creation`: `members`
+    and `extract` work while another archive is created or deleted (not while space is reclaimed).
+    `resumable`: after `gentle_signal` a creation keeps what it stored, and the next one under another name is
+    cheap.
     """
 
     encrypted: bool | None

@@ -247,11 +247,17 @@ def _create(work: Work, selection: Selection) -> Created:
             continue
         work.history.record_name(store, backup_set.name, name, now)
         try:
-            return work.engine.create(name, selection)
+            with _in_slices(work):
+                return work.engine.create(name, selection)
         except ExistsError:
             if number >= MOST_NAMES:
                 raise
     raise AssertionError("count() has no end")
+
+
+def _in_slices(work: Work) -> contextlib.AbstractContextManager[None]:
+    """Let other sets in after a while, where what was stored by then makes the next run cheap."""
+    return work.yielding.sliceable() if work.engine.properties.resumable else contextlib.nullcontext()
 
 
 def _is_used(name: str, used: frozenset[str]) -> bool:

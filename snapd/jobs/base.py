@@ -17,7 +17,7 @@ from snapd.proc import Launcher
 
 
 class Yielding(Protocol):
-    """How a job that is not a backup makes room for one. Given by the runner."""
+    """How a job makes way for a backup that is due, of this or another process. Given by the runner."""
 
     def step_aside(self) -> None:
         """Between two batches: if a backup is due, give the lock up until it has ended, then return with
@@ -29,10 +29,29 @@ class Yielding(Protocol):
         then raises `InterruptedRunError` with cause `backup-due`.
         """
 
+    def sliceable(self) -> AbstractContextManager[None]:
+        """Around a creation that can be resumed: when it has taken longer than `max_hold` while a backup of
+        another set is due, it is interrupted gently and raises `InterruptedRunError` with cause `sliced`.
+        """
+
+    def reading(self, archive: str) -> AbstractContextManager[None]:
+        """From here on the job reads this archive alone, and by what the engine does beside a creation.
+
+        Within the block the archive is kept from expiry, and a backup that becomes due neither interrupts
+        the job nor makes it step aside: the lock goes over to it, and is not held again. Raises `BusyError`
+        when a reader of another process is at work.
+        """
+
+    def wait_for_readers(self) -> None:
+        """Before what must not happen beside a reader: return with the lock held and nobody reading. Until
+        then the lock is free, and backups run. Raises `InterruptedRunError` when the daemon is stopping.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One run's whole world. The single lock is held when the job starts and when it ends.
+    """One run's whole world. The single lock is held when the job starts, and when it ends unless it was
+    handed over (`Yielding.reading`).
 
     `now` reads the wall clock (aware, UTC), `steady` the one that nobody sets, in seconds.
     `config_text` is the accepted file, for the copy in the archive.

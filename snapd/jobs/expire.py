@@ -234,10 +234,14 @@ def _record_deleted(work: Work, names: Sequence[str]) -> None:
 
 
 def _reclaim(work: Work) -> None:
-    """Give space back if this or an earlier expiry left some: gently interrupted thrice, then to its end."""
+    """Give space back if this or an earlier expiry left some: gently interrupted thrice, then to its end.
+
+    Never beside a reader, whose archive's pieces it may move.
+    """
     if not work.engine.properties.needs_reclaim or not _reclaim_due(work):
         return
     for _ in range(RECLAIMS_INTERRUPTED_AT_MOST):
+        work.yielding.wait_for_readers()
         try:
             with work.yielding.interruptible():
                 work.engine.reclaim()
@@ -247,6 +251,7 @@ def _reclaim(work: Work) -> None:
                 raise
         work.yielding.step_aside()
     else:
+        work.yielding.wait_for_readers()
         work.engine.reclaim()
     _note_reclaim(work, due=False)
 

@@ -83,10 +83,17 @@ def run(work: Work) -> Result:
         )
     scratch = scratch_of(work.folders, work.run_id)
     try:
-        with private_folder(scratch):
+        with private_folder(scratch), _beside_others(work, choice):
             return _test(work, choice, scratch)
     except OSError as error:
         raise _unusable(scratch, error) from error
+
+
+def _beside_others(work: Work, choice: Choice) -> contextlib.AbstractContextManager[None]:
+    """Where the engine can read beside a creation, a due backup needs no interruption from here on."""
+    if work.engine.properties.reads_beside_creation:
+        return work.yielding.reading(choice.archive.name)
+    return contextlib.nullcontext()
 
 
 def _unusable(scratch: Path, error: OSError) -> SnapdError:
@@ -102,7 +109,9 @@ def _unusable(scratch: Path, error: OSError) -> SnapdError:
 
 def _choose(work: Work) -> Choice | None:
     backup_set = work.backup_set
-    mine = [item for item in work.engine.archives() if backup_set.owns(item.name)]
+    with _making_way(work):
+        listing = work.engine.archives()
+    mine = [item for item in listing if backup_set.owns(item.name)]
     listed = work.history.record_listing(backup_set.store, backup_set.name, mine, work.now())
     complete = [item for item in listed if item.complete]
     if not complete:

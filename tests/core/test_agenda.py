@@ -141,6 +141,51 @@ def test_a_run_that_was_cut_off_lets_other_sets_go_first() -> None:
     assert agenda.next_due([cut, due("expire:b", NOW)], NOW) == cut
 
 
+def sliced(job: str, at: datetime) -> Run:
+    """Return the row of a run that was cut into slices at an instant, days after its slot."""
+    running = agenda.started(due(job, NOW - 48 * HOUR), NOW - 2 * HOUR)
+    cut = agenda.after_error(running, InterruptedRunError("cut off", cause="sliced"), at, ids())
+    return cut.added[0]
+
+
+def test_a_run_that_was_sliced_goes_behind_what_is_due_and_before_what_comes_later() -> None:
+    cut = sliced("backup:a", NOW)
+    before, after = due("backup:b", NOW - MINUTE), due("backup:c", NOW + MINUTE)
+    assert agenda.in_order([after, cut, before]) == [before, cut, after]
+    assert agenda.next_due([cut], NOW) == cut
+    assert agenda.next_due([cut, due("expire:b", NOW - HOUR)], NOW) == cut
+
+
+def test_sets_that_are_due_all_the_time_do_not_starve_a_run_that_was_sliced() -> None:
+    """Two sets are due again as soon as they have run; each run takes a minute."""
+    now, waiting, ran = NOW, [sliced("backup:a", NOW), due("backup:b"), due("backup:c")], []
+    for _ in range(12):
+        run = agenda.next_due(waiting, now)
+        assert run is not None
+        waiting.remove(run)
+        ran.append(run.job.removeprefix("backup:"))
+        now += MINUTE
+        waiting.append(sliced(run.job, now) if run.job == "backup:a" else due(run.job, now))
+    assert [ran.count(name) for name in "abc"] == [4, 4, 4]
+
+
+def test_a_slice_that_ended_in_order_ends_the_count_of_failures_and_crashes() -> None:
+    running = replace(agenda.started(due(), NOW), failures=2, unclean=1, attempts=3)
+    (cut,), (following,) = _cut(running, "sliced"), _following(running, "sliced")
+    assert (cut.outcome, "max_hold" in cut.message) == (Outcome.INTERRUPTED, True)
+    assert (following.failures, following.unclean, following.attempts) == (0, 0, 3)
+    (stopped,) = _following(running, "stop")
+    assert (stopped.failures, stopped.unclean) == (2, 1)
+
+
+def _cut(running: Run, cause: str) -> tuple[Run, ...]:
+    return agenda.after_error(running, InterruptedRunError("cut off", cause=cause), NOW, ids()).updated
+
+
+def _following(running: Run, cause: str) -> tuple[Run, ...]:
+    return agenda.after_error(running, InterruptedRunError("cut off", cause=cause), NOW, ids()).added
+
+
 def test_a_row_that_waits_is_not_due_until_its_time() -> None:
     waiting = replace(due(), not_before=NOW + MINUTE)
     assert agenda.next_due([waiting], NOW) is None

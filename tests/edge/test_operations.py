@@ -100,6 +100,24 @@ def test_a_run_is_followed_to_its_end(operations: Operations) -> None:
     assert told[-1]["run"]["archive"] == "mail_20261123-120000"
 
 
+def test_a_backup_that_is_cut_into_slices_is_followed_to_the_end_of_the_last(
+    operations: Operations, scene: Scene
+) -> None:
+    def cut_once(name: str) -> None:
+        if scene.engine.count("create") == 1:
+            scene.ask("backup:web")
+            scene.clock.at += timedelta(hours=2)
+            scene.runner.notify()
+
+    scene.engine.during["create"] = cut_once
+    told = events(operations, op="run", kind="backup", set="mail", follow=True)
+    assert [event["event"] for event in told if event["event"] in ("started", "ended")] == [
+        "started",
+        "ended",
+    ] * 2
+    assert (told[-1]["run"]["outcome"], told[-1]["run"]["cause"]) == ("ok", "sliced")
+
+
 def test_a_run_that_is_not_followed_is_only_asked_for(operations: Operations) -> None:
     told = events(operations, op="run", kind="backup", set="mail", follow=False)
     assert [event["event"] for event in told] == ["queued", "done"]

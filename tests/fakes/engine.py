@@ -83,9 +83,9 @@ class FakeEngine:
     """A store in memory. Everything a test may turn is a plain attribute.
 
     `now` gives the `created` of new archives. `fail_next` makes the next call of a method raise.
-    `during[method]` is called in the middle of `create`, `delete` (before each archive), `reclaim`, `extract`
-    with the archive's name (empty for `reclaim`). `omitted` paths are left out and reported, and so is
-    what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden` ones.
+    `during[method]` is called in the middle of `create`, `find`, `delete` (before each archive), `reclaim`,
+    `extract` with the archive's name (empty for `reclaim`). `omitted` paths are left out and reported, and so
+    is what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden` ones.
     `interrupt` stops `create`, `delete`, `reclaim` and `extract` after their hook, as a real child would be.
     """
 
@@ -187,6 +187,7 @@ class FakeEngine:
 
     def find(self, name: str) -> Archive | None:
         self._called("find", name)
+        self._middle("find", name)
         stored = None if name in self.hidden else self.stored.get(name)
         return stored.archive if stored else None
 

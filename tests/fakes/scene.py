@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """A wall clock that stands still until a test moves it."""
+    """A wall clock, and a steady one, that stand still until a test moves them."""
 
     def __init__(self) -> None:
         self.at = START
@@ -55,30 +55,37 @@ class Clock:
     def __call__(self) -> datetime:
         return self.at
 
+    def steady(self) -> float:
+        return (self.at - START).total_seconds()
+
 
 class Scene:
     """A runner on a real history, with one engine in memory for every run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         (folder / "saved").mkdir()
         (folder / "saved" / "letter").write_text("dear reader")
         self.folders = Folders(state=folder / "state", cache=folder / "cache", runtime=folder / "run")
         for path in (self.folders.state, self.folders.cache, self.folders.runtime):
             path.mkdir(mode=0o700)
-        text = CONFIG.format(folder=folder)
+        text = CONFIG.format(folder=folder) + more
         self.accepted = Accepted(parse(text, file="config.toml", system_timezone="UTC"), text)
         self.clock = Clock()
         self.history = History(self.folders.state, now=START)
         self.engine = FakeEngine(now=self.clock)
         self.runner = self.another()
 
-    def another(self, *, only_asked: bool = False) -> Runner:
+    def another(
+        self, *, only_asked: bool = False, in_use: Callable[[], frozenset[str]] = frozenset
+    ) -> Runner:
         return Runner(
             lambda: self.accepted,
             self.history,
             self.folders,
             clock=self.clock,
+            steady=self.clock.steady,
             build_engine=self._build,
+            in_use=in_use,
             only_asked=only_asked,
         )
 

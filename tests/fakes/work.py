@@ -25,6 +25,9 @@ class Patient:
 
     asides: int = 0
     blocks: int = 0
+    slices: int = 0
+    waits: int = 0
+    read: list[str] = field(default_factory=list)
     aside: Callable[[], None] = field(default=lambda: None)
 
     def step_aside(self) -> None:
@@ -38,6 +41,19 @@ class Patient:
 
     def interruptible(self) -> AbstractContextManager[None]:
         return self._block()
+
+    @contextlib.contextmanager
+    def sliceable(self) -> Iterator[None]:
+        self.slices += 1
+        yield
+
+    @contextlib.contextmanager
+    def reading(self, archive: str) -> Iterator[None]:
+        self.read.append(archive)
+        yield
+
+    def wait_for_readers(self) -> None:
+        self.waits += 1
 
 
 @dataclass

@@ -357,10 +357,7 @@ def test_a_row_that_was_ended_before_its_start_does_not_run(scene: Scene) -> Non
     assert scene.created() == []
 
 
-def test_a_defect_between_two_runs_does_not_end_the_lane(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snapd.runner.DEFECT_S", 0.0)
+def test_a_defect_between_two_runs_does_not_end_the_lane(scene: Scene) -> None:
     attempts: list[str] = []
     take = scene.runner.lock.try_acquire
 
