@@ -200,6 +200,28 @@ _event(
     "6: backup_set count archives peer_uid",
 )
 _event(
+    "pinned",
+    "a8d1b31e95ba4198a5891be8f615f2a4",
+    "{archive} of {backup_set} is pinned[: {reason}]",
+    "An operator pinned an archive: expiry keeps it, whatever the policy says.",
+    "6: backup_set archive reason peer_uid",
+)
+_event(
+    "unpinned",
+    "c0263d582881493ca9c9d2fddeaf91a2",
+    "{archive} of {backup_set} is no longer pinned",
+    "An operator took a pin back: the policy decides again.",
+    "6: backup_set archive peer_uid",
+)
+_event(
+    "pinned-lost",
+    "68c2e3e022c34ae7972521609cff9047",
+    "{count:count pinned archive} of {backup_set} not in the store any more",
+    "Somebody else deleted what was to be kept. Each expiry tells it, until they are unpinned. ARCHIVES has "
+    "one name a line.",
+    "4: backup_set count archives",
+)
+_event(
     "scheduler-restarted",
     "a27d3afae6814ea3bb3d34348205692a",
     "the alarm clock was started again: {reason}",

@@ -24,10 +24,12 @@ from snapd.jobs.base import Work
 from snapd.logger import log
 from snapd.model import Cause, Kind, Problem, job_id
 from snapd.overview import Overview, Situation
+from snapd.pins import Pins
 from snapd.runner import Runner
 from snapd.units import parse_duration
 from snapd.views import (
     known_json,
+    lost_pins,
     restore_json,
     restore_told,
     run_json,
@@ -61,6 +63,7 @@ class Operations:
         self._reload = Shared(reload)
         self._listings = Few(LISTINGS, "listings")
         self._in_use = in_use
+        self._pins = Pins(lambda: situation().accepted.config.backup, history, runner, self._listings)
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """Answer one request; every error becomes an `error` event."""
@@ -85,18 +88,35 @@ class Operations:
                 yield from self.archives(str(request["set"]), refresh=request.get("refresh") is True)
             case "plan":
                 yield from self.plan(str(request["set"]), approve=request.get("approve") is True)
+            case "hold":
+                yield from self._hold(str(request["set"]), str(request["archive"]))
+            case "reload":
+                yield _done(**self._reload())
+            case _:
+                yield from self._decree(request)
+
+    def _decree(self, request: Mapping[str, Any]) -> Answer:
+        """What an operator decides, and the history remembers."""
+        match request["op"]:
             case "pause":
                 yield _done(**self.pause(str(request["set"]), str(request["for"])))
             case "resume":
                 yield _done(**self.resume(str(request["set"])))
             case "accept":
                 yield _done(**self.accept(str(request["set"]), _who(request)))
+            case "pin":
+                yield from self._pins.pin(
+                    str(request["archive"]),
+                    only=_optional(request, "set"),
+                    reason=_optional(request, "reason"),
+                    uid=_who(request),
+                )
+            case "unpin":
+                yield self._pins.unpin(
+                    str(request["archive"]), only=_optional(request, "set"), uid=_who(request)
+                )
             case "restored":
                 yield _done(**self.restored(request, _who(request)))
-            case "hold":
-                yield from self._hold(str(request["set"]), str(request["archive"]))
-            case "reload":
-                yield _done(**self._reload())
             case other:
                 raise UsageError(
                     f"the daemon knows no request {other!r}", hint="is the command newer than the daemon?"
@@ -136,12 +156,20 @@ class Operations:
                 listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
             mine = [item for item in listing if backup_set.owns(item.name)]
             self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
+        known = self._history.known_archives(name)
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
+        pins = self._history.pins(backup_set.store, name)
+        pinned = {pin.archive: pin.pinned.isoformat() for pin in pins}
         yield _done(
             archives=[
-                {**known_json(item), "proven": proven.get(item.archive.name)}
-                for item in self._history.known_archives(name)
-            ]
+                {
+                    **known_json(item),
+                    "proven": proven.get(item.archive.name),
+                    "pinned": pinned.get(item.archive.name),
+                }
+                for item in known
+            ],
+            pinned_lost=lost_pins(backup_set, pins, known),
         )
 
     def plan(self, name: str, *, approve: bool) -> Answer:

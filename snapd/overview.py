@@ -20,7 +20,7 @@ from snapd.history import History
 from snapd.model import Kind, Problem, job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
-from snapd.views import known_json, lights_json, problem_json, progress_json, run_json, some_of
+from snapd.views import known_json, lights_json, lost_pins, problem_json, progress_json, run_json, some_of
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class Overview:
         config = situation.accepted.config
         backup_set = config.backup[name]
         known = self._history.known_archives(name)
+        pins = self._history.pins(backup_set.store, name)
         paused = self._history.paused_until(name, now)
         properties = situation.properties[backup_set.store]
         return {
@@ -137,6 +138,7 @@ class Overview:
             "lights": lights_json(lights_of(backup_set, config, properties, self._history, now)),
             "archives": len(known),
             "newest": known_json(known[0]) if known else None,
+            "pinned_lost": lost_pins(backup_set, pins, known),
             "jobs": {
                 kind: self._job_status(kind, backup_set, coming) for kind in Kind if backup_set.has(kind)
             },

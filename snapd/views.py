@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from snapd.config import BackupSet
 from snapd.errors import UsageError
-from snapd.history import KnownArchive, Restore, Run
+from snapd.history import KnownArchive, Pin, Restore, Run
 from snapd.lights import Lights
 from snapd.model import Problem, Progress
 
@@ -59,6 +60,24 @@ def known_json(known: KnownArchive) -> dict[str, Any]:
         "suspect": known.archive.suspect,
         "listed": known.seen.isoformat(),
     }
+
+
+def pin_json(pin: Pin) -> dict[str, Any]:
+    return {
+        "store": pin.store,
+        "backup_set": pin.backup_set,
+        "archive": pin.archive,
+        "pinned": pin.pinned.isoformat(),
+        "uid": pin.uid,
+        "reason": pin.reason or None,
+    }
+
+
+def lost_pins(backup_set: BackupSet, pins: Iterable[Pin], known: Iterable[KnownArchive]) -> list[str]:
+    """Name what is pinned of a set and was not there any more when its store was last listed."""
+    there = {item.archive.name for item in known}
+    mine = (pin.archive for pin in pins if backup_set.owns(pin.archive))
+    return [name for name in mine if name not in there]
 
 
 def restore_json(restore: Restore) -> dict[str, Any]:

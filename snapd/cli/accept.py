@@ -6,6 +6,7 @@ import click
 
 from snapd.cli import client
 from snapd.cli.arguments import json_option, pass_invocation, set_argument
+from snapd.cli.follow import follow
 from snapd.cli.invocation import Invocation
 from snapd.cli.output import escaped, fact, print_json
 
@@ -19,7 +20,7 @@ def accept_command(invocation: Invocation, backup_set: str, as_json: bool) -> in
 
     They count again as any other archive, and the expiry of SET goes on. Look at the database first.
     """
-    answer = client.answer(invocation, {"op": "accept", "set": backup_set})
+    answer = follow(client.events(invocation, {"op": "accept", "set": backup_set}), as_json=False)
     if as_json:
         print_json({"set": answer["set"], "accepted": answer["accepted"]})
     elif answer["accepted"]:

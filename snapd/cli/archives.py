@@ -8,6 +8,7 @@ import click
 
 from snapd.cli import client, words
 from snapd.cli.arguments import json_option, pass_invocation, set_argument
+from snapd.cli.attention import print_lost
 from snapd.cli.follow import follow
 from snapd.cli.invocation import Invocation
 from snapd.cli.output import escaped, fact, print_json
@@ -29,11 +30,15 @@ def archives_command(invocation: Invocation, backup_set: str, refresh: bool, as_
         answer = _as_last_seen(invocation, request)
     archives = answer["archives"]
     if as_json:
-        print_json({"archives": archives})
-    elif archives:
+        print_json({"archives": archives, "pinned_lost": answer["pinned_lost"]})
+        return 0
+    if archives:
         print_table(("ARCHIVE", "CREATED", "STATE", "PROVEN"), [_row(item) for item in archives])
     else:
         fact(f"No archive of {escaped(backup_set)} is known.")
+    if answer["pinned_lost"]:
+        fact()
+        print_lost(answer["pinned_lost"])
     return 0
 
 
@@ -59,7 +64,8 @@ def _row(item: dict[str, Any]) -> Row:
 
 
 def state_of(item: dict[str, Any]) -> Cell:
-    """Say whether an archive counts."""
+    """Say whether an archive counts, and whether it is pinned."""
+    pinned = ", pinned" if item["pinned"] else ""
     if not item["complete"]:
-        return Cell("incomplete", "yellow")
-    return Cell("suspect", "red") if item["suspect"] else Cell("complete", "green")
+        return Cell(f"incomplete{pinned}", "yellow")
+    return Cell(f"suspect{pinned}", "red") if item["suspect"] else Cell(f"complete{pinned}", "green")

@@ -6,14 +6,17 @@ from typing import Any
 
 from snapd.cli.marks import LETTERS
 from snapd.cli.output import escaped, fact
-from snapd.cli.table import Cell, print_rows
+from snapd.cli.table import Cell, print_rows, print_sentence
 
 
 def needs_attention(status: dict[str, Any]) -> bool:
-    """Whether a light is off, another file than the one on disk is in force, or the machine has a fault."""
+    """Whether a light is off, a pinned archive is gone, another file than the one on disk is in force, or the
+    machine has a fault.
+    """
     history = status["history"]
     return bool(
         lights_off(status)
+        or any(item["pinned_lost"] for item in status["sets"])
         or status["config"]["refused"]
         or status["problems"]
         or history["unwritten"]
@@ -48,6 +51,15 @@ def print_off(off: list[tuple[str, str, str]]) -> None:
         ],
         indent="  ",
     )
+
+
+def print_lost(names: list[str]) -> None:
+    """Say which archives are pinned and gone all the same."""
+    for name in names:
+        print_sentence(
+            f"{escaped(name)} is pinned, and not in its store any more; to forget the pin: "
+            f"snapd-backup unpin {escaped(name)}"
+        )
 
 
 def problem_of(problem: dict[str, Any]) -> str:

@@ -42,6 +42,8 @@ ACT = {
     "restore-test": Entry("jobs", "Test now that a backup can be restored."),
     "pause": Entry("pause", "Pause the jobs of a backup set for a while."),
     "resume": Entry("pause", "End the pause of a backup set."),
+    "pin": Entry("pin", "Keep an archive, whatever the retention policy says."),
+    "unpin": Entry("pin", "Let the retention policy decide about an archive again."),
     "accept": Entry("accept", "Vouch for the suspect archives of a backup set."),
     "restore": Entry("restore", "Restore an archive, or parts of it, into a folder."),
 }

@@ -9,7 +9,7 @@ import click
 
 from snapd.cli import client, words
 from snapd.cli.arguments import json_option, pass_invocation, set_argument
-from snapd.cli.attention import lights_off, needs_attention, print_off, problem_of
+from snapd.cli.attention import lights_off, needs_attention, print_lost, print_off, problem_of
 from snapd.cli.invocation import Invocation
 from snapd.cli.marks import LEGEND, letters, marks
 from snapd.cli.output import coloured, escaped, fact, print_json
@@ -43,6 +43,10 @@ def status_command(invocation: Invocation, backup_set: str | None, as_json: bool
 def _print(status: dict[str, Any]) -> None:
     now = words.instant(status["now"])
     _print_warnings(status)
+    lost = [name for item in status["sets"] for name in item["pinned_lost"]]
+    print_lost(lost)
+    if lost:
+        fact()
     if "runs" in status:
         print_set(status["sets"][0], status["runs"], now)
     elif status["sets"]:

@@ -15,12 +15,13 @@ from pathlib import Path
 from snapd.history.approvals import ApprovalFacts
 from snapd.history.archives import ArchiveFacts
 from snapd.history.disk import Disk
-from snapd.history.facts import KnownArchive, Proof, Restore, Run, SecondRowError, Watched
+from snapd.history.facts import KnownArchive, Pin, Proof, Restore, Run, SecondRowError, Watched
+from snapd.history.pins import PinFacts
 from snapd.history.restores import RestoreFacts
 from snapd.history.rows import Statement, to_text
 from snapd.history.runs import RunFacts
 
-__all__ = ["History", "KnownArchive", "Proof", "Restore", "Run", "SecondRowError", "Watched"]
+__all__ = ["History", "KnownArchive", "Pin", "Proof", "Restore", "Run", "SecondRowError", "Watched"]
 
 _KEPT = timedelta(days=400)
 _IS_OLD = """
@@ -50,7 +51,7 @@ _DELETE_OLD_DUMPS = """
 """
 
 
-class History(RunFacts, ArchiveFacts, RestoreFacts, ApprovalFacts):
+class History(RunFacts, ArchiveFacts, PinFacts, RestoreFacts, ApprovalFacts):
     """Rows of `history.sqlite`, and in memory what a full disk did not take yet.
 
     Opening never fails for damage: the file is moved aside as `history.sqlite.damaged-YYYYMMDD-HHMMSS`, an
@@ -108,10 +109,21 @@ class History(RunFacts, ArchiveFacts, RestoreFacts, ApprovalFacts):
             self._disk.write(*removal)
         return old
 
-    def export(self, backup_set: str) -> dict[str, object]:
-        """What an archive carries of the state: proofs, suspects, expiry policy; JSON values, no secrets."""
+    def export(self, store: str, backup_set: str) -> dict[str, object]:
+        """What an archive of a set carries of the state: the pins of its store, its proofs, suspects and
+        expiry policy; JSON values, no secrets.
+        """
         return {
             "backup_set": backup_set,
+            "pins": [
+                {
+                    "archive": pin.archive,
+                    "backup_set": pin.backup_set,
+                    "pinned": to_text(pin.pinned),
+                    "reason": pin.reason,
+                }
+                for pin in self.pins(store, backup_set)
+            ],
             "proofs": [
                 {
                     "archive": proof.archive,

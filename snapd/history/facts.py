@@ -73,6 +73,20 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """An archive that an operator wants kept since `pinned`, whatever the policy says. `uid` is the user who
+    asked, as the kernel says; `reason` are his words, or empty.
+    """
+
+    store: str
+    archive: str
+    backup_set: str
+    pinned: datetime
+    uid: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """A restore by hand that ended at `at`. `archive` went below the folder `target`, all of it or `paths`
     only, in `seconds`. `uid` is the user who asked, as the kernel says; `error` is empty when it went well.

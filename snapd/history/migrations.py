@@ -91,7 +91,17 @@ _FIRST: Migration = (
     "CREATE TABLE notes (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+_PINS: Migration = (
+    """
+    CREATE TABLE pins (
+        store TEXT NOT NULL, archive TEXT NOT NULL, backup_set TEXT NOT NULL,
+        pinned TEXT NOT NULL, uid INTEGER, reason TEXT NOT NULL,
+        PRIMARY KEY (store, archive)
+    )
+    """,
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _PINS)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

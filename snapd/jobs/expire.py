@@ -57,6 +57,7 @@ def run(work: Work) -> Result:
     Raises `UsageError` for a set without a policy, `EngineError`, and `InterruptedRunError` when stopped.
     """
     decision = decide(work, work.engine.archives())
+    _tell_lost_pins(work, decision)
     _log_plan(decision)
     if decision.hold and not decision.deletable:
         return _held(decision, deleted=0)
@@ -144,7 +145,17 @@ def _floor(work: Work, archives: Sequence[Archive], now: datetime) -> Floor:
     proofs = {proof.archive for proof in work.history.proofs(work.backup_set.name)}
     proven = [archive for archive in archives if archive.name in proofs and archive.created <= now]
     newest = max(proven, key=lambda archive: (archive.created, archive.name), default=None)
-    return Floor(min_keep=_section(work).min_keep, proven=newest.name if newest else "", in_use=work.in_use())
+    return Floor(
+        min_keep=_section(work).min_keep,
+        proven=newest.name if newest else "",
+        pinned=_pinned(work),
+        in_use=work.in_use(),
+    )
+
+
+def _pinned(work: Work) -> frozenset[str]:
+    store, name = work.backup_set.store, work.backup_set.name
+    return frozenset(pin.archive for pin in work.history.pins(store, name))
 
 
 def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: datetime) -> Circumstances:
@@ -195,7 +206,7 @@ def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
     """
     deleted, size = 0, FIRST
     names, most = decision.deletable, work.engine.properties.largest_delete_batch
-    while names := tuple(name for name in names if name not in work.in_use()):
+    while names := _still_free(work, names):
         _note_reclaim(work, due=True)
         began = work.steady()
         deleted += _delete_batch(work, names[:size])
@@ -204,6 +215,12 @@ def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
             decision = decide(work, work.engine.archives())
             names = tuple(name for name in decision.deletable if name in names)
     return deleted, decision
+
+
+def _still_free(work: Work, names: Sequence[str]) -> tuple[str, ...]:
+    """Leave out what somebody began to read, or pinned, since it was planned."""
+    kept = work.in_use() | _pinned(work)
+    return tuple(name for name in names if name not in kept)
 
 
 def _backup_ran_aside(work: Work) -> bool:
@@ -280,6 +297,13 @@ def _log_plan(decision: Decision) -> None:
         keep=len(decision.verdicts) - planned,
         delete=planned,
     )
+
+
+def _tell_lost_pins(work: Work, decision: Decision) -> None:
+    there = {verdict.archive.name for verdict in decision.verdicts}
+    lost = sorted(name for name in _pinned(work) - there if work.backup_set.owns(name))
+    if lost:
+        log.warning("pinned-lost", backup_set=decision.backup_set, count=len(lost), archives=lost)
 
 
 def _remember(work: Work, decision: Decision) -> None:

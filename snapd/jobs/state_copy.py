@@ -43,7 +43,7 @@ def _export(work: Work) -> dict[str, object]:
         "store": work.backup_set.store,
     }
     try:
-        return head | {"state": work.history.export(work.backup_set.name)}
+        return head | {"state": work.history.export(work.backup_set.store, work.backup_set.name)}
     except HistoryError as error:  # a damaged history does not stop a backup
         return head | {"state": None, "missing": error.message}
 

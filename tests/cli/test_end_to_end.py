@@ -71,6 +71,18 @@ def test_without_a_daemon_the_command_does_the_work_itself(with_store: Box) -> N
     assert "1 to keep, 0 to delete." in with_store("expire", "files", "--plan").out
 
 
+def test_without_a_daemon_an_archive_is_pinned_and_vouched_for_all_the_same(with_store: Box) -> None:
+    with_store("backup", "files")
+    (archive,) = with_store.json("archives", "files", "--refresh")["archives"]
+    pinned = with_store("pin", archive["name"], "--reason", "the audit")
+    assert pinned.out == f"pinned {archive['name']} of files\n"
+    assert pinned.err == "no daemon answers; this command does the work itself\n"
+    assert with_store.json("archives", "files", "--refresh")["archives"][0]["pinned"] is not None
+    assert "is not pinned" in with_store("unpin", "files_20200101-000000", expect=2).err
+    assert with_store("unpin", archive["name"]).out == f"unpinned {archive['name']} of files\n"
+    assert with_store("accept", "files").out == "No archive of files is suspect.\n"
+
+
 def test_without_a_daemon_json_is_the_same_events(with_store: Box) -> None:
     ran = with_store("backup", "shop", "--json")
     events = [json.loads(line) for line in ran.out.splitlines()]

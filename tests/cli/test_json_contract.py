@@ -10,7 +10,7 @@ import pytest
 
 from snapd.cli.program import COMMANDS
 from tests.cli import canned
-from tests.cli.test_look import ARCHIVES
+from tests.cli.test_look import ARCHIVES, PIN
 from tests.cli.test_status import DETAILS
 
 CONTRACT = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
@@ -29,8 +29,8 @@ def keys_of(value: Any) -> set[str]:
 
 @pytest.mark.parametrize(
     "value",
-    [canned.run(), canned.restore(), DETAILS, ARCHIVES],
-    ids=["run", "restore", "status", "archives"],
+    [canned.run(), canned.restore(), DETAILS, ARCHIVES, PIN],
+    ids=["run", "restore", "status", "archives", "pin"],
 )
 def test_every_key_is_documented(value: Any) -> None:
     assert keys_of(value) - WORDS - {"mail", "shop"} == set()

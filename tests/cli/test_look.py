@@ -19,6 +19,7 @@ ARCHIVES = [
         "suspect": False,
         "listed": "2026-11-23T12:00:00+00:00",
         "proven": "2026-11-23T11:30:00+00:00",
+        "pinned": "2026-11-23T11:45:00+00:00",
     },
     {
         "name": "mail_20261123-0900",
@@ -27,6 +28,7 @@ ARCHIVES = [
         "suspect": True,
         "listed": "2026-11-23T12:00:00+00:00",
         "proven": None,
+        "pinned": None,
     },
     {
         "name": "mail_20261123-0700.part\n",
@@ -35,6 +37,7 @@ ARCHIVES = [
         "suspect": False,
         "listed": "2026-11-23T12:00:00+00:00",
         "proven": None,
+        "pinned": None,
     },
 ]
 
@@ -109,29 +112,72 @@ def test_without_a_suspect_archive_accept_says_so(program: Program, daemon: Fake
     assert program("accept", "mail").out == "No archive of mail is suspect.\n"
 
 
+PIN = {
+    "store": "offsite",
+    "backup_set": "mail",
+    "archive": "mail_1\x1b",
+    "pinned": "2026-11-23T12:00:00+00:00",
+    "uid": 0,
+    "reason": "the audit",
+}
+
+
+def test_an_archive_is_pinned_with_a_reason_and_the_answer_names_its_set(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    daemon.answers["pin"] = [{"event": "listing", "store": "offsite"}, done(pin=PIN, expiring=False)]
+    ran = program("pin", "mail_1", "--set", "mail", "--reason", "the audit")
+    assert (ran.status, ran.out) == (0, "pinned mail_1\\x1b of mail\n")
+    assert ran.err == "listing the archives of store offsite\n"
+    asked = {"op": "pin", "archive": "mail_1", "set": "mail", "reason": "the audit"}
+    assert daemon.requests == [asked]
+    assert json.loads(program("pin", "mail_1", "--json").out) == {"pin": PIN, "expiring": False}
+    assert daemon.requests[-1] == {**asked, "set": None, "reason": ""}
+
+
+def test_a_pin_beside_a_running_expiry_says_that_it_may_be_late(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["pin"] = [done(pin=PIN, expiring=True)]
+    assert "snapd-backup archives mail --refresh" in program("pin", "mail_1").out
+
+
+def test_a_pin_is_taken_back(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["unpin"] = [done(pin=PIN, expiring=False)]
+    assert program("unpin", "mail_1").out == "unpinned mail_1\\x1b of mail\n"
+    assert daemon.requests == [{"op": "unpin", "archive": "mail_1", "set": None}]
+    assert json.loads(program("unpin", "mail_1", "--json").out) == {"pin": PIN}
+
+
 def test_archives_are_listed_with_their_state_and_proof(program: Program, daemon: FakeDaemon) -> None:
-    daemon.answers["archives"] = [done(archives=ARCHIVES)]
+    daemon.answers["archives"] = [done(archives=ARCHIVES, pinned_lost=[])]
     ran = program("archives", "mail")
     assert ran.out == (
-        "ARCHIVE                    CREATED           STATE       PROVEN\n"
-        "mail_20261123-1100         2026-11-23 11:00  complete    2026-11-23 11:30\n"
-        "mail_20261123-0900         2026-11-23 09:00  suspect     never\n"
-        "mail_20261123-0700.part\\n  2026-11-23 07:00  incomplete  never\n"
+        "ARCHIVE                    CREATED           STATE             PROVEN\n"
+        "mail_20261123-1100         2026-11-23 11:00  complete, pinned  2026-11-23 11:30\n"
+        "mail_20261123-0900         2026-11-23 09:00  suspect           never\n"
+        "mail_20261123-0700.part\\n  2026-11-23 07:00  incomplete        never\n"
     )
     assert daemon.requests == [{"op": "archives", "set": "mail", "refresh": False}]
 
 
 def test_a_refresh_asks_the_store_first(program: Program, daemon: FakeDaemon) -> None:
     listing: Event = {"event": "listing", "store": "offsite"}
-    daemon.answers["archives"] = [listing, done(archives=ARCHIVES)]
+    daemon.answers["archives"] = [listing, done(archives=ARCHIVES, pinned_lost=[])]
     ran = program("archives", "mail", "--refresh", "--json")
-    assert json.loads(ran.out) == {"archives": ARCHIVES}
+    assert json.loads(ran.out) == {"archives": ARCHIVES, "pinned_lost": []}
     assert ran.err == "listing the archives of store offsite\n"
     assert daemon.requests == [{"op": "archives", "set": "mail", "refresh": True}]
 
 
+def test_a_pinned_archive_that_is_gone_is_named(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["archives"] = [done(archives=[], pinned_lost=["m\x1b"])]
+    assert program("archives", "mail").out == (
+        "No archive of mail is known.\n\n"
+        "m\\x1b is pinned, and not in its store any more; to forget the pin: snapd-backup unpin m\\x1b\n"
+    )
+
+
 def test_without_an_archive_it_says_so(program: Program, daemon: FakeDaemon) -> None:
-    daemon.answers["archives"] = [done(archives=[])]
+    daemon.answers["archives"] = [done(archives=[], pinned_lost=[])]
     assert program("archives", "mail").out == "No archive of mail is known.\n"
 
 
@@ -201,7 +247,6 @@ def test_reload_of_a_bad_file_fails_with_every_problem(program: Program, daemon:
         ["archives", "mail"],
         ["pause", "mail", "--for", "1h"],
         ["resume", "mail"],
-        ["accept", "mail"],
         ["reload"],
         ["backup", "mail", "--detach"],
     ],

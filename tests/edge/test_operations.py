@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,14 +13,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from snapd import machine
 from snapd.events import EVENTS
-from snapd.followers import Event
 from snapd.history import KnownArchive
 from snapd.model import Archive, Outcome
 from snapd.operations import LISTINGS, InUse, Operations
-from snapd.overview import describe
-from snapd.state_folder import Loaded
+from tests.fakes.asking import answer, error, events, operations_on
 from tests.fakes.scene import DEADLINE_S, START, Scene, backed_up_for_long, until
 
 
@@ -41,38 +37,7 @@ def in_use() -> InUse:
 
 @pytest.fixture
 def operations(scene: Scene, in_use: InUse) -> Operations:
-    situation = describe(
-        Loaded(scene.accepted, refused=()),
-        Path("/etc/snapd-backup/config.toml"),
-        scene.folders,
-        accepted_at=START,
-        started=START,
-    )
-    return Operations(
-        lambda: situation,
-        scene.history,
-        scene.runner,
-        problems=lambda: machine.problems(scene.accepted.config, scene.folders),
-        coming=lambda: [(START + timedelta(minutes=15), "backup:mail")],
-        reload=lambda: {"event": "done", "added": [], "removed": [], "changed": []},
-        in_use=in_use,
-    )
-
-
-def events(operations: Operations, **request: Any) -> list[Event]:
-    return [event for event in operations.answer(request) if event is not None]
-
-
-def answer(operations: Operations, **request: Any) -> Event:
-    """The last event of an answer, as it travels."""
-    event: Event = json.loads(json.dumps(events(operations, **request)[-1]))
-    return event
-
-
-def error(operations: Operations, **request: Any) -> str:
-    event = answer(operations, **request)
-    assert event["event"] == "error"
-    return str(event["message"])
+    return operations_on(scene, in_use)
 
 
 def test_status_shows_every_set_with_its_five_lights(operations: Operations) -> None:

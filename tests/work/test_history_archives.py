@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snapd.history import History, KnownArchive, Proof, Restore
+from snapd.history import History, KnownArchive, Pin, Proof, Restore
 from snapd.model import Archive
 from tests.work.history_rows import DAY, MINUTE, NOW
 
@@ -221,14 +221,51 @@ def test_an_export_is_json_and_carries_what_a_new_machine_needs(history: History
     history.record_archive(known("mail_2"))
     history.record_proof(Proof("mail", "mail_2", NOW, 1.5, 60.0))
     history.record_expiry("mail", "policy", NOW)
-    assert json.loads(json.dumps(history.export("mail"))) == {
+    history.pin(Pin("here", "mail_2", "mail", NOW, uid=1000, reason="the audit"))
+    history.pin(Pin("elsewhere", "web_1", "web", NOW))
+    assert json.loads(json.dumps(history.export("here", "mail"))) == {
         "backup_set": "mail",
+        "pins": [
+            {
+                "archive": "mail_2",
+                "backup_set": "mail",
+                "pinned": "2026-11-23T12:00:00.000000Z",
+                "reason": "the audit",
+            }
+        ],
         "proofs": [
             {"archive": "mail_2", "passed": "2026-11-23T12:00:00.000000Z", "seconds": 1.5, "data_age": 60.0}
         ],
         "suspects": ["mail_1"],
         "expiry_policy": "policy",
     }
+
+
+def test_a_pin_stays_until_it_is_taken_back(history: History) -> None:
+    pin = Pin("local", "mail_1", "mail", NOW, uid=1000, reason="caf\\udce9")
+    for _again in range(2):
+        history.pin(replace(pin, reason="caf\udce9"))
+    assert history.pins("local", "mail") == (pin,)
+    history.record_deleted("local", ["mail_1"], NOW)
+    history.compact(NOW + 4000 * DAY)
+    assert history.pins_on("mail_1") == (pin,)
+    for _again in range(2):
+        history.unpin("local", "mail_1")
+    assert history.pins("local", "mail") == history.pins_on("mail_1") == ()
+
+
+def test_pins_outlive_another_name_of_their_store_or_their_set(history: History) -> None:
+    mail, web, far = (
+        Pin("local", "mail_1", "mail", NOW),
+        Pin("local", "web_1", "web", NOW + MINUTE),
+        Pin("far", "mail_1", "copy", NOW),
+    )
+    for pin in (mail, web, far):
+        history.pin(pin)
+    assert history.pins("local", "letters") == (web, mail)
+    assert history.pins("disk", "mail") == (mail,)
+    assert history.pins("disk", "letters") == ()
+    assert history.pins_on("mail_1") == (far, mail)
 
 
 def test_restores_by_hand_are_told_newest_first_of_one_set_or_of_all(history: History) -> None:

@@ -20,9 +20,9 @@ from tests.work.history_rows import NOW, due, ended
 
 SECOND: Migration = (
     "ALTER TABLE runs ADD COLUMN lane INTEGER NOT NULL DEFAULT 1",
-    "CREATE TABLE pins (name TEXT NOT NULL PRIMARY KEY)",
+    "CREATE TABLE tags (name TEXT NOT NULL PRIMARY KEY)",
 )
-BROKEN: Migration = ("CREATE TABLE pins (name TEXT)", "ALTER TABLE nobody ADD COLUMN lane INTEGER")
+BROKEN: Migration = ("CREATE TABLE tags (name TEXT)", "ALTER TABLE nobody ADD COLUMN lane INTEGER")
 RELEASED = ["4e0263caaef3f82a"]  # a digest of each step, for steps that are out in the world
 
 
@@ -62,7 +62,7 @@ def test_a_further_step_keeps_what_is_there_and_is_done_once(tmp_path: Path) -> 
         for _again in range(2):
             migrate(connection, (*MIGRATIONS, SECOND))
         assert version_of(connection) == len(MIGRATIONS) + 1
-        assert "pins" in tables(connection)
+        assert "tags" in tables(connection)
         row = connection.execute("SELECT run_id, lane FROM runs").fetchone()
         assert tuple(row) == (run.run_id, 1)
 
@@ -73,7 +73,7 @@ def test_a_step_that_fails_leaves_the_step_before(tmp_path: Path) -> None:
             migrate(connection, (*MIGRATIONS, BROKEN))
         assert not connection.in_transaction
         assert version_of(connection) == len(MIGRATIONS)
-        assert "pins" not in tables(connection)
+        assert "tags" not in tables(connection)
         migrate(connection, (*MIGRATIONS, SECOND))
         assert version_of(connection) == len(MIGRATIONS) + 1
 
