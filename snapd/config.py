@@ -14,19 +14,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from snapd import deltas, keep
 from snapd.config_errors import Fault, faults_of, refusal, refused, show, syntax_refusal
 from snapd.config_rules import completed, faults
+from snapd.config_stores import (
+    BorgStore,
+    RateLimit,
+    Secret,
+    Section,
+    Store,
+    TarsnapOptions,
+    TarsnapStore,
+)
 from snapd.config_types import (
     AbsolutePath,
     ArchiveText,
     Argv,
     Array,
-    Compression,
     Count,
-    Credential,
     DeltaSpans,
     DumpName,
     Duration,
@@ -35,7 +42,6 @@ from snapd.config_types import (
     Number,
     Plain,
     Query,
-    Repository,
     ScheduleText,
     Share,
     Size,
@@ -48,6 +54,32 @@ from snapd.errors import ConfigError
 from snapd.model import Kind, job_id
 from snapd.retention import Policy
 from snapd.toml_lines import MOST_PARTS, endless_key
+
+__all__ = [
+    "DEFAULT_FILE",
+    "LARGEST_FILE",
+    "BackupSet",
+    "BorgStore",
+    "Check",
+    "CommandCheck",
+    "Config",
+    "Daemon",
+    "DumpConfig",
+    "Expire",
+    "Folders",
+    "PathCheck",
+    "QueryCheck",
+    "RateLimit",
+    "RestoreTest",
+    "Secret",
+    "Section",
+    "SqliteDump",
+    "Store",
+    "TarsnapOptions",
+    "TarsnapStore",
+    "load",
+    "parse",
+]
 
 LARGEST_FILE = 2**20  # bytes
 DEFAULT_FILE = Path("/etc/snapd-backup/config.toml")
@@ -79,47 +111,12 @@ class Folders:
         return cls(**given)
 
 
-class Section(BaseModel):
-    """A table of the config: frozen, and strict about keys and types.
-
-    Rules between keys are in `config_rules`, and are checked by `parse` alone.
-    """
-
-    # Built at the first parse: most commands import the config without reading one.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-
-class Secret(Section):
-    """Where a secret is to be had: exactly one of a systemd credential, a file, a command's first line."""
-
-    credential: Credential | None = None
-    file: AbsolutePath | None = None
-    command: Argv | None = None
-
-
 class Daemon(Section):
     timezone: Timezone  # an IANA name; the system's when the file names none
     stall_after: Annotated[Duration, within("1s", "7d")] = timedelta(minutes=30)
     run_limit: Annotated[Duration, within("1s", "30d")] = timedelta(hours=24)
     stop_limit: Annotated[Duration, within("1s", "1h")] = timedelta(seconds=90)
     max_hold: Annotated[Duration, within("1s", "30d")] = timedelta(hours=1)
-
-
-class BorgStore(Section):
-    engine: Literal["borg"]
-    repository: Repository = Field(examples=['"/srv/backup/borg"'])
-    passphrase: Secret
-    compression: Compression = "auto,zstd"
-    ssh_command: Text | None = None
-    remote_path: Text | None = None
-
-    @property
-    def local_folder(self) -> Path | None:
-        """Where the store lies on this machine, so that no archive holds it; None for another machine's."""
-        return Path(self.repository) if self.repository.startswith("/") else None
-
-
-Store = BorgStore  # a union over `engine` as more follow, each member with its class name as Tag, as in Check
 
 
 class SqliteDump(Section):

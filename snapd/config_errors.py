@@ -192,6 +192,9 @@ def faults_of(error: ValidationError, root: type[BaseModel]) -> Iterator[Fault]:
     """Turn pydantic's errors about a `root` into faults."""
     for found in error.errors(include_url=False):
         path, sections = _walk(root, found["loc"])
+        if found["type"] == "engine":
+            yield _engine_fault(path, found["input"], sections)
+            continue
         if not SECRET_KEYS.isdisjoint(path):
             yield _secret_fault(path, found, sections)
             continue
@@ -211,6 +214,17 @@ def _secret_fault(path: KeyPath, found: Mapping[str, Any], sections: list[type[B
         cure = f'did you mean "{close}"?' if close else _WHERE_SECRETS_ARE
         return Fault(secret, f"unknown key; {cure}")
     return Fault(path, _expected({**found, "input": None}, path))
+
+
+def _engine_fault(path: KeyPath, found: object, sections: list[type[BaseModel]]) -> Fault:
+    """Say which engines there are, for a table that names none of them."""
+    if not isinstance(found, dict):
+        return Fault(path, _with_found(f"must be a table, such as [{dotted(path)}]", found))
+    known = [show(get_args(section.model_fields["engine"].annotation)[0]) for section in sections]
+    where = (*path, "engine")
+    if "engine" not in found:
+        return Fault(where, f"missing; this version knows {listed(known)}")
+    return Fault(where, f"this version knows {listed(known)}; found {show(found['engine'])}")
 
 
 def _sentence(found: Mapping[str, Any], path: KeyPath, sections: list[type[BaseModel]]) -> str:

@@ -6,6 +6,7 @@ what has the wrong type is passed over here, since the models tell of it. Pure.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _EXPECTATIONS = ("newer_than", "at_least", "equals")
 _PLACES = ("credential", "file", "command")
 _POLICIES = ("deltas", "keep")
+_OWN_PLACES = frozenset({"repository", "keyfile", "cachedir"})  # keys that no two stores share
 _UNNAMED = "unnamed"  # stands for what a fault of its own says is missing
 
 
@@ -41,7 +43,7 @@ def faults(document: Table) -> Iterator[Fault]:
     """Yield what does not agree in a document as it was written."""
     yield from _store_faults(document)
     yield from _set_faults(document)
-    yield from _shared_repositories(document)
+    yield from _shared_places(document)
     yield from _overlaps(document)
 
 
@@ -108,20 +110,21 @@ def _secret_faults(path: KeyPath, store: Table) -> Iterator[Fault]:
             yield Fault((*path, key), sentence)
 
 
-def _shared_repositories(document: Table) -> Iterator[Fault]:
-    """Two stores in one place would not know of each other's archives."""
-    first: dict[str, str] = {}
+def _shared_places(document: Table) -> Iterator[Fault]:
+    """Two stores in one place would not know of each other's archives, or of each other's writes."""
+    first: dict[tuple[str, str], str] = {}
     for name, store in _tables(document, "store"):
-        address = store.get("repository")
-        if not isinstance(address, str) or not address:
-            continue
-        known = first.setdefault(address.rstrip("/"), name)
-        if known != name:
-            yield Fault(
-                ("store", name, "repository"),
-                f"is the repository of store {show(known)} already: keep one of the two stores, and name it "
-                f"in the backup sets of both; found {show(address)}",
-            )
+        for key in _OWN_PLACES & store.keys():
+            place = store[key]
+            if not isinstance(place, str) or not place:
+                continue
+            known = first.setdefault((key, posixpath.normpath(place).replace("//", "/")), name)
+            if known != name:
+                yield Fault(
+                    ("store", name, key),
+                    f"is the {key} of store {show(known)} already: keep one of the two stores, and name it "
+                    f"in the backup sets of both; found {show(place)}",
+                )
 
 
 # -- backup sets ------------------------------------------------------------------------------------------

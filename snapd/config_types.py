@@ -32,6 +32,26 @@ _ADDRESS = re.compile(r"ssh://[^/\s]+/.+|[^\s:/-][^\s:/]*:.+")
 _COMPRESSION = re.compile(
     r"(obfuscate,\d+,)?(none|(auto,)?(lz4|zstd(,([1-9]|1\d|2[0-2]))?|zlib(,\d)?|lzma(,\d)?))", re.ASCII
 )
+_OPTION = re.compile(r"--[a-z][a-z-]+")
+_SET_BY_US = (
+    # modes
+    *("create", "delete", "extract", "fsck", "fsck-prune", "help", "initialize-cachedir", "list"),
+    *("list-archives", "nuke", "print-stats", "no-print-stats", "recover", "verify-config", "version"),
+    # set from the config, or by the adapter
+    *("archive-names", "cachedir", "checkpoint-bytes", "configfile", "creationtime", "exclude", "file"),
+    *("exclude-from", "fast-read", "hashes", "humanize-numbers", "no-humanize-numbers", "include"),
+    *("iso-dates", "no-iso-dates", "keep-going", "keyfile", "maxbw-rate", "maxbw-rate-down"),
+    *("maxbw-rate-up", "no-maxbw-rate-down", "no-maxbw-rate-up", "no-default-config", "null"),
+    *("null-input", "null-output", "numeric-owner", "one-file-system", "passphrase", "passphrase-stdin"),
+    *("progress-bytes", "no-progress-bytes", "verbose"),
+    # what makes less, or something else, of an archive or of its messages; what asks, or writes elsewhere
+    *("absolute-paths", "cd", "chroot", "confirmation", "csv-file", "directory", "dry-run"),
+    *("dry-run-metadata", "dump-config", "files-from", "insecure", "interactive", "keep-newer-files"),
+    *("keep-old-files", "maxbw", "no-maxbw", "newer", "newer-ctime", "newer-ctime-than", "newer-mtime"),
+    *("newer-mtime-than", "newer-than", "norecurse", "no-recursion", "quiet", "no-quiet"),
+    *("resume-extract", "strip-components", "to-stdout", "totals", "no-totals"),
+)
+"""Long options of tarsnap(1) that the config may not give; a beginning of one means it as well."""
 
 
 def _one_line(text: str) -> str:
@@ -159,6 +179,31 @@ def _size(value: Any) -> Any:
     return value
 
 
+def _checkpoint_size(value: Any) -> Any:
+    """Take bytes, at least as many as tarsnap(1) wants for --checkpoint-bytes."""
+    size = _size(value)
+    if size < 10**6:
+        raise ValueError('must be at least "1M"')
+    return size
+
+
+def bandwidth(value: Any) -> Any:
+    """Take bytes per second, within the bounds of tarsnap(1), --maxbw-rate."""
+    rate = _size(value)
+    if not 8000 <= rate <= 10**9:
+        raise ValueError('must be between "8k" and "1G", in bytes per second')
+    return rate
+
+
+def _tarsnap_option(text: str) -> str:
+    name = text.partition("=")[0]
+    if not _OPTION.fullmatch(name):
+        raise ValueError('must be one long option in one word, such as "--lowmem" or "--disk-pause=10"')
+    if any(ours.startswith(name.removeprefix("--")) for ours in _SET_BY_US):
+        raise ValueError("is set by this program, or would change what its archives are")
+    return text
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("must be a number")
@@ -252,5 +297,8 @@ ArchiveText = Annotated[ArchivePattern, BeforeValidator(_archive)]
 Timezone = Annotated[Text, AfterValidator(_timezone)]
 Repository = Annotated[Text, AfterValidator(_repository)]
 Compression = Annotated[Text, AfterValidator(_compression)]
+Bandwidth = Annotated[int, BeforeValidator(bandwidth)]
+CheckpointSize = Annotated[int, BeforeValidator(_checkpoint_size)]
+TarsnapOption = Annotated[Text, AfterValidator(_tarsnap_option)]
 Credential = Annotated[Text, AfterValidator(_credential)]
 DumpName = Annotated[Text, AfterValidator(_dump_name)]

@@ -377,7 +377,8 @@ class Daemon:
 
 def _not_reloaded(config: Config) -> list[str]:
     """Say what a reload cannot do: systemd hands credentials out at the start only."""
-    if not any(store.passphrase.credential for store in config.store.values()):
+    secrets = [store.passphrase for store in config.store.values() if store.passphrase is not None]
+    if not any(secret.credential for secret in secrets):
         return []
     log.info("credentials-not-reloaded")
     return ["credentials are read at start: one that was changed needs `systemctl restart snapd-backup`"]

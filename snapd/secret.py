@@ -55,6 +55,35 @@ def problem(secret: Secret, environ: Mapping[str, str]) -> Problem | None:
     return None
 
 
+def file_problem(path: Path, what: str) -> Problem | None:
+    """Say what keeps a private file from being used: it is not there, unreadable, or open to others.
+
+    Nothing of it is read. `store` and `backup_set` of the problem are left to the caller.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Problem(
+            f"the {what} {path} does not exist", "mount its disk, or compare the config", passing=True
+        )
+    except OSError as error:
+        return Problem(f"the {what} {path} cannot be read: {error.strerror}", _give(path))
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return Problem(f"the {what} {path} is not a regular file", "compare the config")
+    if _too_open(status):
+        mode = stat.S_IMODE(status.st_mode)
+        return Problem(f"the {what} {path} can be read by others (mode {mode:04o})", f"chmod 0600 {path}")
+    return None
+
+
+def _give(path: Path) -> str:
+    return f"let the service read it: chown root:{SERVICE_GROUP} {path} && chmod 0640 {path}"
+
+
 def _path(secret: Secret, environ: Mapping[str, str]) -> Path:
     if secret.file is not None:
         return secret.file
@@ -96,8 +125,8 @@ def _from_file(path: Path, *, strict: bool) -> str:
     except FileNotFoundError as error:
         raise _absent(f"the secret file {path} does not exist") from error
     except OSError as error:
-        hint = f"let the service read it: chown root:{SERVICE_GROUP} {path} && chmod 0640 {path}"
-        raise KeyFaultError(f"the secret file {path} cannot be read: {error.strerror}", hint=hint) from error
+        said = f"the secret file {path} cannot be read: {error.strerror}"
+        raise KeyFaultError(said, hint=_give(path)) from error
     try:
         _check_status(path, os.fstat(descriptor), strict=strict)
         content = os.read(descriptor, _LARGEST + 1)

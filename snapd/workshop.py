@@ -127,6 +127,7 @@ class Workshop:
             launcher=current.launcher,
             cache=self._folders.cache / "stores" / store,
             progress=progress,
+            now=self._clock,
             limits=limits if wall_s is None else replace(limits, wall_s=wall_s),
         )
         return self._build_engine(store, accepted.config.store[store], tools)

@@ -14,7 +14,7 @@ from snapd.cli.invocation import Invocation
 from snapd.cli.output import aside, escaped, fact
 from snapd.cli.owner import SERVICE_USER, become_owner, owner_of
 from snapd.cli.stand_in import log_quietly
-from snapd.config import Config, Folders, Store
+from snapd.config import BorgStore, Config, Folders, Store, TarsnapStore
 from snapd.errors import ExistsError, SnapdError, UsageError
 from snapd.state_folder import make_folders, read
 
@@ -69,9 +69,20 @@ def _create(name: str, config: Config, folders: Folders) -> bool:
     return True
 
 
+def _place(store: Store) -> Path | None:
+    """Return the folder to be made for a store on this machine."""
+    match store:
+        case BorgStore():
+            return Path(store.repository.removeprefix("file://"))
+        case TarsnapStore():
+            return None  # the engine says what its cachedir lacks
+
+
 def _ask_for_room(name: str, store: Store, folders: Folders) -> None:
     """Raise with the command that helps, where a local repository's folder cannot be made."""
-    folder = Path(store.repository.removeprefix("file://"))
+    folder = _place(store)
+    if folder is None:
+        return
     place = folder if folder.exists() else folder.parent
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from snapd.config import BorgStore, Store
+from snapd.config import BorgStore, Store, TarsnapStore
 from snapd.engines.base import Engine, Tools
 from snapd.engines.borg import BorgEngine
+from snapd.engines.tarsnap import TarsnapEngine
 
 
 def build(name: str, store: Store, tools: Tools) -> Engine:
@@ -12,3 +13,5 @@ def build(name: str, store: Store, tools: Tools) -> Engine:
     match store:
         case BorgStore():
             return BorgEngine(name, store, tools)
+        case TarsnapStore():
+            return TarsnapEngine(name, store, tools)

@@ -83,13 +83,15 @@ class Tools:
     """What an engine is handed at build time: the door to processes, and where it may write.
 
     `cache` is private to this store and this kind of caller (a restore in another process has its own), and
-    made when it is not there; `progress` is called from the thread that called the engine, often.
+    made when it is not there; `progress` is called from the thread that called the engine, often; `now` is
+    the wall clock (aware), for engines that let us say when an archive was made.
     """
 
     launcher: Launcher
     cache: Path
     limits: RunLimits = field(default_factory=RunLimits)
     progress: Callable[[Progress], None] = field(default=lambda _progress: None)
+    now: Callable[[], datetime] | None = None
 
 
 def silent_store(name: str) -> Problem:

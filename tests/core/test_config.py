@@ -20,6 +20,7 @@ from snapd import config as models
 from snapd.config import (
     LARGEST_FILE,
     BackupSet,
+    BorgStore,
     Config,
     Daemon,
     Folders,
@@ -104,7 +105,9 @@ def test_left_out_keys_get_their_defaults() -> None:
         run_limit=timedelta(hours=24),
         stop_limit=timedelta(seconds=90),
     )
-    assert config.store["local"].compression == "auto,zstd"
+    store = config.store["local"]
+    assert isinstance(store, BorgStore)
+    assert store.compression == "auto,zstd"
     assert config.backup["etc"] == BackupSet(
         name="etc", store="local", archive=ArchivePattern("etc_%Y%m%d-%H%M%S"), paths=(Path("/etc"),)
     )
