@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,13 @@ from snapd.config import TarsnapStore
 from snapd.engines import tarsnap_machine
 from snapd.engines import tarsnap_output as output
 from snapd.engines.base import Member, Properties, Selection, Stats, Tools
+from snapd.engines.tarsnap_excludes import excludes
 from snapd.engines.tarsnap_listener import Listener
 from snapd.engines.tarsnap_messages import extraction_fault, judge_extraction, truncated
 from snapd.engines.tarsnap_outcome import Made, Version, omissions, verdict
 from snapd.engines.tarsnap_patterns import literal
 from snapd.engines.tarsnap_program import NULL_OUTPUT, PROGRESS, Call, Program, missing_cachedir
-from snapd.engines.tarsnap_selection import options, roots
+from snapd.engines.tarsnap_selection import roots
 from snapd.errors import (
     EngineBusyError,
     EngineUsageError,
@@ -128,11 +129,12 @@ class TarsnapEngine:
 
     def create(self, name: str, selection: Selection) -> Created:
         self._ask_for_peace()
-        version = self._program.version()
+        version, paths = self._program.version(), roots(selection)
+        left_out = excludes(selection, paths, self._tools.launcher, self._tools.limits)
         call = Call(
-            (*self._mode(name, version), *options(selection)),
+            (*self._mode(name, version), *_flags("--exclude", left_out.patterns), *_kept_to(selection)),
             "create",
-            paths=roots(selection),
+            paths=paths,
             creates=True,
             record=True,
             progress=self._tools.progress,
@@ -140,7 +142,7 @@ class TarsnapEngine:
         finished, listener = self._program.run(call)
         made = verdict(finished.returncode, listener.said, version)
         if made is Made.WHOLE or (made is Made.UNKNOWN and not finished.ended and self._appeared(name)):
-            return _created(name, listener)
+            return _created(name, listener, left_out.warnings)
         raise_if_cut(finished, "tarsnap", self._tools.launcher.interrupt)
         raise truncated(name) if made is Made.TRUNCATED else self._program.error(listener)
 
@@ -204,8 +206,8 @@ class TarsnapEngine:
         if not names:
             return
         self._ask_for_peace()
-        flags = (word for name in sorted(names) for word in ("-f", name))
-        self._program.do(Call(("-d", "--keep-going", *flags), "delete", record=True))
+        mode = ("-d", "--keep-going", *_flags("-f", sorted(names)))  # neighbours are alike, and share reads
+        self._program.do(Call(mode, "delete", record=True))
 
     def reclaim(self) -> None:
         """Tarsnap gives space back as it deletes."""
@@ -256,7 +258,15 @@ class TarsnapEngine:
             )
 
 
-def _created(name: str, listener: Listener) -> Created:
+def _flags(flag: str, values: Iterable[str]) -> Iterator[str]:
+    return (word for value in values for word in (flag, value))
+
+
+def _kept_to(selection: Selection) -> tuple[str, ...]:
+    return ("--one-file-system",) if selection.one_file_system else ()
+
+
+def _created(name: str, listener: Listener, warnings: tuple[str, ...]) -> Created:
     """Return what a creation said. Tarsnap counts entries, not files, so nothing is said of files."""
     table = output.sizes(listener.said)
     whole, new = table.get("This archive"), table.get("New data")
@@ -267,6 +277,6 @@ def _created(name: str, listener: Listener) -> Created:
         bytes_total=whole.total if whole else None,
         bytes_new=new.compressed if new else None,
         omitted=left_out.paths,
-        warnings=(*left_out.warnings, *more),
+        warnings=(*warnings, *left_out.warnings, *more),
         encrypted=True,
     )

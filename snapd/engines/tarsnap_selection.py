@@ -1,28 +1,11 @@
-"""What goes into an archive, as arguments of `tarsnap -c`."""
+"""Which paths `tarsnap -c` is told to archive."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from snapd.engines.base import Selection
-from snapd.engines.tarsnap_patterns import literal, translated
-from snapd.errors import EngineUsageError
-
-
-def options(selection: Selection) -> Iterator[str]:
-    """Yield the options that leave out what is excluded."""
-    for path in selection.never:
-        yield from ("--exclude", literal(str(path)))
-    for pattern in selection.exclude:
-        patterns = translated(pattern)
-        if patterns is None:
-            raise EngineUsageError(f"tarsnap cannot exclude {pattern}")
-        for each in patterns:
-            yield from ("--exclude", each)
-    if selection.one_file_system:
-        yield "--one-file-system"
 
 
 def roots(selection: Selection) -> tuple[str, ...]:

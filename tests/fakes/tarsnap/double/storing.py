@@ -182,7 +182,7 @@ class Storing:
         session.points.reach("create.before-commit", self.name)
         session.commit(self.number)
         if self.truncated:
-            warn("Archive truncated")
+            session.fail("Archive truncated")
         session.points.reach("create.after-commit", self.name)
 
     def _show_stats(self, after: Directory, chunks: list[list[Any]], extra: int) -> None:
