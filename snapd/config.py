@@ -67,6 +67,7 @@ __all__ = [
     "DumpConfig",
     "Expire",
     "Folders",
+    "Keep",
     "PathCheck",
     "QueryCheck",
     "RateLimit",
