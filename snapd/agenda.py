@@ -6,7 +6,7 @@ or a retry; what a dead daemon left running is settled. Nothing here reads a clo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -132,15 +132,17 @@ def _queued(run: Run) -> datetime:
     return run.not_before or run.slot if run.cause is Cause.SLICED else run.slot
 
 
-def next_due(unfinished: Iterable[Run], now: datetime, *, kinds: Iterable[Kind] = tuple(Kind)) -> Run | None:
-    """Return the row to start now, or None."""
+def due_now(
+    unfinished: Iterable[Run], now: datetime, *, kinds: Iterable[Kind] = tuple(Kind)
+) -> Iterator[Run]:
+    """Yield the rows that could start now, in the order of the agenda."""
     wanted = frozenset(kinds)
     ready = (
         run
         for run in unfinished
         if run.kind in wanted and not run.running and (run.not_before is None or run.not_before <= now)
     )
-    return next(iter(in_order(ready)), None)
+    yield from in_order(ready)
 
 
 def next_wake(unfinished: Iterable[Run], now: datetime) -> datetime | None:

@@ -17,10 +17,13 @@ from snapd.config import BackupSet, Folders
 from snapd.engines.base import Properties
 from snapd.facts import lights_of
 from snapd.history import History
+from snapd.lock import SingleLock
 from snapd.model import Kind, Problem, job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
 from snapd.views import known_json, lights_json, lost_pins, problem_json, progress_json, run_json, some_of
+
+_DOES = {1: "runs", 2: "runs in the second lane", None: "stands aside"}
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,11 @@ class Overview:
                 "refused": list(situation.refused),
             },
             "running": [
-                {**run_json(current.run), "progress": progress_json(current.progress)}
-                for current in self._runner.current()
+                {**run_json(each.run), "lane": each.lane, "progress": progress_json(each.progress)}
+                for each in self._runner.current()
             ],
-            "lock": self._holder(),
+            "lock": _holder(self._runner.lock),
+            "reading": _holder(self._runner.reading),
             "next": {"job": coming[0][1], "slot": coming[0][0].isoformat()} if coming else None,
             "history": {"unwritten": self._history.unwritten, "rebuilt": self._history.noted("rebuilt")},
             "problems": [problem_json(item) for item in self._problems()],
@@ -102,7 +106,7 @@ class Overview:
         """One line for `systemctl status`: what runs, what comes next, which sets have a light off."""
         situation, now = self._situation(), self._runner.clock()
         running = [
-            f"{current.run.kind} of {current.run.backup_set} runs" for current in self._runner.current()
+            f"{each.run.kind} of {each.run.backup_set} {_DOES[each.lane]}" for each in self._runner.current()
         ]
         coming = self._coming()
         following = [f"next {coming[0][1]} at {_local(coming[0][0])}"] if coming else []
@@ -157,11 +161,12 @@ class Overview:
             "unfinished": run_json(unfinished) if unfinished else None,
         }
 
-    def _holder(self) -> dict[str, Any] | None:
-        held = self._runner.lock.holder()
-        if held is None:
-            return None
-        return {"pid": held.pid, "run_id": held.run_id, "job": held.job, "since": held.since.isoformat()}
+
+def _holder(lock: SingleLock) -> dict[str, Any] | None:
+    held = lock.holder()
+    if held is None:
+        return None
+    return {"pid": held.pid, "run_id": held.run_id, "job": held.job, "since": held.since.isoformat()}
 
 
 def _local(instant: datetime) -> str:

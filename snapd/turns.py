@@ -84,11 +84,8 @@ class Turns:
         while another process wants the lock for a backup.
         """
         now = self._clock()
-        rows = [run for run in self._history.unfinished() if self._may_run(run, now)]
-        wanted = set(kinds)
-        run = agenda.next_due(rows, now, kinds=wanted)
-        if run is not None and run.kind is Kind.RESTORE_TEST and self.reading.holder() is not None:
-            run = agenda.next_due(rows, now, kinds=wanted - {Kind.RESTORE_TEST})
+        due = agenda.due_now(self._history.unfinished(), now, kinds=kinds)
+        run = next((run for run in due if self._may_run(run, now)), None)
         if run is None or (run.kind is Kind.BACKUP and run.cause is not Cause.SLICED):
             return run
         return None if self._wanted.elsewhere() else run
@@ -96,6 +93,8 @@ class Turns:
     def _may_run(self, run: Run, now: datetime) -> bool:
         """A paused set runs only what an operator asks for; what was due before the pause waits."""
         if self._asked is not None and run.job not in self._asked:
+            return False
+        if run.kind is Kind.RESTORE_TEST and self.reading.holder() is not None:
             return False
         return run.cause is Cause.MANUAL or self._history.paused_until(run.backup_set, now) is None
 

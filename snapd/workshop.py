@@ -51,6 +51,13 @@ class Current:
     beside: bool = False
     progress: Progress = field(default_factory=Progress)
 
+    @property
+    def lane(self) -> int | None:
+        """1 with the single lock, 2 beside whoever has it, None while it lets others go first."""
+        if self.beside:
+            return 2
+        return None if self.aside and self.run.running else 1
+
     def ran_longer_than(self, limit_s: float, now: float) -> bool:
         """Whether the run passed a limit; a creation has none but stall, which its launcher keeps."""
         return self.run.kind is not Kind.BACKUP and now - self.since > limit_s

@@ -18,6 +18,7 @@ from snapd.cli.table import Cell, Row, print_rows, print_table
 
 RECENT_RUNS = 10
 WARNING = 3
+_LANES = {1: "", 2: "in the second lane", None: "standing aside"}
 
 
 @click.command("status")
@@ -122,9 +123,9 @@ def _print_work(status: dict[str, Any], now: datetime) -> None:
     rows: list[Row] = [("Running", _running(run, now)) for run in status["running"]] or [
         ("Running", "nothing")
     ]
-    lock = status["lock"]
-    if lock and all(run["run_id"] != lock["run_id"] for run in status["running"]):
-        rows.append(("Lock", f"held by {words.holder(lock, now)}"))
+    for label, says, holder in (("Lock", "held by ", status["lock"]), ("Reader", "", status.get("reading"))):
+        if holder and all(run["run_id"] != holder["run_id"] for run in status["running"]):
+            rows.append((label, says + words.holder(holder, now)))
     if status["next"]:
         slot = status["next"]["slot"]
         rows.append(
@@ -137,4 +138,5 @@ def _print_work(status: dict[str, Any], now: datetime) -> None:
 def _running(run: dict[str, Any], now: datetime) -> str:
     progress = words.progress(run["progress"])
     since = words.age(run["started"], now) if run["started"] else "just started"
-    return f"{words.job(run['job'])}, {since}" + (f", {progress}" if progress else "")
+    parts = [words.job(run["job"]), since, _LANES[run.get("lane", 1)], progress]
+    return ", ".join(part for part in parts if part)

@@ -113,6 +113,7 @@ def status(*sets: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "config": {"file": "/etc/snapd-backup/config.toml", "accepted": NOW, "refused": []},
         "running": [],
         "lock": None,
+        "reading": None,
         "next": {"job": "backup:mail", "slot": "2026-11-23T13:00:00+00:00"},
         "history": {"unwritten": 0, "rebuilt": None},
         "problems": [],

@@ -78,6 +78,7 @@ WIKI = backup_set(
 )
 RUNNING = {
     **SHOP["jobs"]["backup"]["unfinished"],
+    "lane": 1,
     "progress": {"files": 1204, "bytes": 3_100_000_000, "bytes_total": 8_000_000_000, "path": "srv/shop/x"},
 }
 LOCK = {
@@ -213,6 +214,24 @@ def test_a_lock_that_another_process_holds_is_shown(program: Program, daemon: Fa
     foreign = {"pid": 77, "run_id": "", "job": "restore:mail", "since": "2026-11-23T11:58:00+00:00"}
     daemon.answers["status"] = [done(status=status(backup_set(), lock=foreign))]
     assert "Lock     held by restore of mail (process 77) for 2m" in program("status").out
+
+
+def test_what_runs_is_shown_with_its_lane(program: Program, daemon: FakeDaemon) -> None:
+    beside = {**RUNNING, "run_id": "b", "job": "restore-test:mail", "lane": 2}
+    aside = {**RUNNING, "run_id": "c", "job": "expire:mail", "lane": None}
+    daemon.answers["status"] = [
+        done(status=status(backup_set(), running=[beside, aside, RUNNING], lock=LOCK, reading=None))
+    ]
+    said = program("status").out
+    assert "restore test of mail, 29s, in the second lane, 1,204 files" in said
+    assert "expiry of mail, 29s, standing aside, 1,204 files" in said
+    assert "backup of shop, 29s, 1,204 files" in said
+
+
+def test_a_reader_that_a_killed_daemon_left_is_shown(program: Program, daemon: FakeDaemon) -> None:
+    left = {"pid": 77, "run_id": "r", "job": "restore-test:mail", "since": "2026-11-23T11:58:00+00:00"}
+    daemon.answers["status"] = [done(status=status(backup_set(), reading=left))]
+    assert "Reader   restore test of mail (run r, process 77) for 2m" in program("status").out
 
 
 def test_a_config_without_sets_is_said_so(program: Program, daemon: FakeDaemon) -> None:

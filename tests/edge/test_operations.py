@@ -113,6 +113,31 @@ def test_status_shows_a_run_in_progress_with_the_holder_of_the_lock(
     assert line.startswith("backup of mail runs; ")
 
 
+def test_status_shows_both_lanes_and_who_stands_aside(operations: Operations, scene: Scene) -> None:
+    backed_up_for_long(scene)
+    reading, on = threading.Event(), threading.Event()
+
+    def read(_name: str) -> None:
+        reading.set()
+        assert on.wait(DEADLINE_S)
+
+    scene.engine.during["extract"] = read
+    test = scene.ask("restore-test:mail")
+    assert reading.wait(DEADLINE_S)
+    scene.ended(scene.ask("backup:web"))
+    expiry = scene.ask("expire:mail")
+    until(lambda: [each.lane for each in scene.runner.current()] == [2, None])
+    status, line = answer(operations, op="status")["status"], operations.overview.line()
+    on.set()
+    assert [(item["job"], item["lane"]) for item in status["running"]] == [
+        ("restore-test:mail", 2),
+        ("expire:mail", None),
+    ]
+    assert (status["lock"], status["reading"]["run_id"]) == (None, test.run_id)
+    assert line.startswith("restore-test of mail runs in the second lane; expire of mail stands aside; ")
+    assert scene.ended(expiry).outcome is Outcome.OK
+
+
 def test_the_status_line_names_what_comes_and_the_lights_that_are_off(
     operations: Operations,
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from snapd.lock import Holder, SingleLock
+from snapd.lock import Holder, SingleLock, Wanted
 from snapd.proc import Command, Launcher
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -197,3 +197,61 @@ def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
     for name in ("lock", "lock.holder"):
         status = (tmp_path / name).stat()
         assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (54321, 54322, 0o600)
+
+
+# -- who waits for it -----------------------------------------------------------------------------------
+
+WAITING = """
+import sys
+from pathlib import Path
+from snapd.lock import Wanted
+with Wanted(Path(sys.argv[1])).marked():
+    print("marked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def waiting_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that waits for the lock, and says so."""
+    argv = [sys.executable, "-c", WAITING, str(folder)]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "marked\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_others_see_who_waits_until_he_has_what_he_wants_or_is_dead(tmp_path: Path) -> None:
+    mark = Wanted(tmp_path)
+    assert not mark.elsewhere()
+    with waiting_process(tmp_path) as first, waiting_process(tmp_path) as second:
+        assert mark.elsewhere()
+        assert first.stdin is not None
+        first.stdin.close()  # it goes on
+        first.wait()
+        assert mark.elsewhere(), "the second waits too"
+        second.kill()
+        second.wait()
+        assert not mark.elsewhere()
+
+
+def test_who_waits_himself_gives_way_to_nobody(tmp_path: Path) -> None:
+    mark, other = Wanted(tmp_path), Wanted(tmp_path)
+    with mark.marked():
+        assert not mark.elsewhere()
+        assert other.elsewhere()
+        with waiting_process(tmp_path):
+            assert not mark.elsewhere()
+    assert not other.elsewhere()
+
+
+def test_a_mark_that_cannot_be_made_is_left_out(tmp_path: Path) -> None:
+    mark = Wanted(tmp_path / "gone")
+    with mark.marked():
+        assert not mark.elsewhere()
+    assert not mark.elsewhere()
