@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.fakes.tarsnap.double import keyfile
-from tests.fakes.tarsnap.double.cachedir import Cachedir
 from tests.fakes.tarsnap.double.commandline import Options
 from tests.fakes.tarsnap.double.keyfile import Key
 from tests.fakes.tarsnap.double.keytools import new_key
@@ -127,9 +126,7 @@ class Account:
         new.rename(path)
 
     def at(self, point: str, action: str, *, key: Path | None = None, **more: Any) -> None:
-        """Let something happen at a point: a signal's name, "network", "run" with `command`, or "pause", and
-        `then` another action.
-        """
+        """Let something happen at a point; what, and `more`, is told in `double/points.py`."""
         assert point in POINTS, point
         path = (self.folder if key is None else self.server(key)) / "switches.json"
         now = json.loads(path.read_text()) if path.exists() else {}
@@ -238,21 +235,27 @@ class Account:
     def fill(
         self, key: Path, cachedir: Path, created: Mapping[str, int], content: bytes = b"the same in each\n"
     ) -> None:
-        """Store many archives of one file `file`, as if `tarsnap -c` had made them at those times."""
+        """Store many archives of one file `file`, made at those times, in one transaction."""
         cachedir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options = Options((1, 0, 41))
+        options.mode, options.names = "c", ["fill"]
+        session = Session(options, Switches(None, "1.0.41"), self.key(key), str(cachedir), ["-c"])
+        storing = Storing(session, 0)
+        storing.open()
+        blocks = [storing.block(content[at : at + BLOCK]) for at in range(0, len(content), BLOCK)]
+        storing.entries.append(_FILE | {"size": len(content), "blocks": blocks})
+        headers = storing.headers()
+        chunks = [[block, *row] for block, row in storing.blocks.items()]
+        directory = storing.before.copy()
+        added = []
         for name, seconds in created.items():
-            options = Options((1, 0, 41))
-            options.mode = "c"
-            options.names = [name]
-            session = Session(
-                options, Switches(None, "1.0.41"), self.key(key), str(cachedir), ["-c", "-f", name]
-            )
-            storing = Storing(session, seconds)
-            storing.open()
-            blocks = [storing.block(content[at : at + BLOCK]) for at in range(0, len(content), BLOCK)]
-            storing.entries.append(_FILE | {"size": len(content), "blocks": blocks, "mtime": seconds * 10**9})
-            storing.close()
-            Cachedir.unlock(session.cachedir)
+            argv = ["tarsnap", "-c", "-f", name, "file"]
+            metadata = {"name": name, "size": 200, "created": seconds, "argv": argv, "headers": headers}
+            added.append({"archive": session.key.name_hash(name), "metadata": metadata, "chunks": chunks})
+            directory.add(chunks, 200)
+        session.cachedir.ready(session.server, storing.number, {"add": added}, directory)
+        session.cachedir.commit(session.server, storing.number)
+        session.cachedir.unlock()
 
     # Damage
 
@@ -285,5 +288,6 @@ _FILE = {
     "gid": 0,
     "user": "root",
     "group": "root",
-    "ctime": 0,
+    "mtime": 1_700_000_000_000_000_000,
+    "ctime": 1_700_000_000_000_000_000,
 }

@@ -59,6 +59,8 @@ def append_file(creation: Creation, path: str) -> None:
 
 def _append_member(creation: Creation, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     entry = _entry_of(member)
+    if creation.ascii and not entry["path"].isascii():
+        creation.session.fail("Pathname in pax header can't be converted to current locale.")
     if not creation.takes(entry):
         return
     content = tar.extractfile(member) if entry["kind"] == "file" else None

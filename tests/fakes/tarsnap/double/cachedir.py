@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from .output import FailedError, reason, warn
@@ -114,7 +115,7 @@ class Cachedir:
     def checkpoint(self, server: Server, number: str, record: dict[str, Any], directory: Directory) -> None:
         """Make a checkpoint of a creation that any later run can commit. Raises `FailedError`."""
         server.prepare(number, record)
-        self.write_directory(directory, "directory.tmp")
+        self._write("directory.tmp", directory.dump())
         self._set_link("ckpt_m", number + os.urandom(32).hex())
         self._finish_checkpoint(server)
 
@@ -133,7 +134,7 @@ class Cachedir:
         """Make a deletion, or the end of an fsck, ready to be committed. Raises `FailedError`."""
         server.prepare(number, record)
         server.checkpoint(number)
-        self.write_directory(directory, "directory.ckpt")
+        self._write("directory.ckpt", directory.dump())
         self._set_link("commit_m", number)
 
     def forget(self) -> None:
@@ -142,11 +143,15 @@ class Cachedir:
             if os.path.lexists(f"{self.path}/{name}"):
                 os.unlink(f"{self.path}/{name}")
 
-    def commit(self, server: Server, number: str) -> bool:
-        """Commit what is ready. True when the server says that it is committed."""
+    def commit(self, server: Server, number: str, between: Callable[[], None] = lambda: None) -> bool:
+        """Commit what is ready. True when the server says that it is committed.
+
+        `between` is called when the server has done it and nothing here says so yet.
+        """
         if os.path.exists(f"{self.path}/directory.ckpt"):
             os.rename(f"{self.path}/directory.ckpt", f"{self.path}/directory")
         committed = server.commit(number)
+        between()
         self._set_link("cseq", number)
         os.unlink(f"{self.path}/commit_m")
         return committed
@@ -178,14 +183,13 @@ class Cachedir:
             directory.chunks[chunk.hex()] = known
         return directory
 
-    def write_directory(self, directory: Directory, name: str = "directory") -> None:
-        self._write(name, directory.dump())
+    def initialize(self) -> None:
+        self._write("directory", Directory().dump())
 
     def _write(self, name: str, content: bytes) -> None:
         try:
-            with open(f"{self.path}/{name}.new", "wb") as file:
+            with open(f"{self.path}/{name}", "wb") as file:
                 file.write(content)
-            os.rename(f"{self.path}/{name}.new", f"{self.path}/{name}")
         except OSError as error:
             warn(f"open({self.path}/{name}): {reason(error)}")
             raise FailedError from None
@@ -209,13 +213,12 @@ class Cachedir:
         return target
 
     def _set_link(self, name: str, target: str) -> None:
+        """Make a link, or put it in place of another one; the marker beside it says what was going on."""
         path = f"{self.path}/{name}"
         try:
-            os.symlink(target, f"{path}.new")
-        except FileExistsError:  # left by a run that was killed just here
-            os.unlink(f"{path}.new")
-            os.symlink(target, f"{path}.new")
+            if os.path.lexists(path):
+                os.unlink(path)
+            os.symlink(target, path)
         except OSError as error:
             warn(f"symlink({path}): {reason(error)}")
             raise FailedError from None
-        os.rename(f"{path}.new", path)

@@ -176,8 +176,15 @@ def _take_value(options: Options, option: str, value: str) -> None:
         options.creation_time = _creation_time(value)
     elif option in ("csv-file", "archive-names") and option in options.values:
         raise FatalError(f"Two --{option} options given.")
+    elif option == "s":
+        warn("-s is not supported by this version of tarsnap")
+        raise UsageError
     else:
         options.values["T" if option == "I" else option] = value
+        if option == "archive-names":
+            from .patterns import lines_of
+
+            options.names += lines_of(value)
 
 
 def _creation_time(value: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from . import filecache, patterns, surroundings
 from .commandline import leading_number
 from .members import Entry, Newer, Shown, entry_of
-from .output import FailedError, FatalError, encode, glue, reason, warn, write
+from .output import FailedError, FatalError, encode, glue, reason, warn, write, yes
 from .session import Session
 from .settings import parse_size
 from .signals import Progress, Signals
@@ -38,7 +38,7 @@ def create(session: Session) -> None:
     creation.run()
     if not storing.dry:
         session.cachedir.unlock()
-    if cache is not None and not storing.dry and not session.failed_to_close and not cache.write():
+    if cache is not None and not storing.dry and not cache.write():
         session.fail("Error writing cache")
 
 
@@ -87,7 +87,6 @@ class Creation:
         try:
             self.storing.close()
         except FailedError:
-            self.session.failed_to_close = True
             self.session.fail("Error closing archive")
         self.progress.end(self.storing.stored)
         if self.options.on("totals") and not self.session.failed:
@@ -162,7 +161,7 @@ class Creation:
         while stack and not self.stopped():
             name, access = stack.pop()
             self._reach("create.entry", name)
-            time.sleep(self.pause_s)
+            self._pause()
             if self.patterns.excluded(name):
                 continue
             try:
@@ -176,10 +175,16 @@ class Creation:
             device = status.st_dev if device < 0 else device
             if self._skipped(name, status):
                 continue
+            if "w" in self.options.flags and not yes(f"add '{name}'"):
+                continue
             if not stat.S_ISSOCK(status.st_mode):
                 self._store(name, access, status)
             if stat.S_ISDIR(status.st_mode) and self._descends(name, status, device):
                 stack.extend(self._children(name))
+
+    def _pause(self) -> None:
+        if self.pause_s:
+            time.sleep(self.pause_s)
 
     def _children(self, folder: str) -> list[tuple[str, str]]:
         try:
@@ -256,7 +261,7 @@ class Creation:
 
     def add(self, entry: Entry) -> None:
         """Write the header of an entry."""
-        time.sleep(self.session.switches["create_delay_s"])
+        self.session.switches.wait("create_delay_s")
         if self.ascii and not entry["path"].isascii():
             trouble = f"Can't translate pathname '{entry['path']}' to UTF-8"
             if self.options.verbose:
@@ -300,7 +305,7 @@ class Creation:
             content = _read(file, min(left, BLOCK)).ljust(min(left, BLOCK), b"\0")
             blocks.append(self.storing.block(content))
             left -= len(content)
-            time.sleep(self.pause_s)
+            self._pause()
             self.progress.show(entry["path"], entry["size"] - left, entry["size"], self.storing.stored)
             if left and self.stopped():
                 return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 from .output import CancelledError, FailedError, MissingError, tell, warn
 from .session import Session
 from .stats import Row, Table, global_rows
 
 
 def delete(session: Session) -> None:
-    names = session.names()
+    names = session.options.names
     for name in names:
         if session.options.verbose:
             tell(f'Deleting archive "{name}"')
@@ -29,6 +27,7 @@ def delete(session: Session) -> None:
 
 def _delete(session: Session, name: str, *, several: bool) -> None:
     server, points = session.server, session.points
+    points.reach("delete.start", name)
     session.cachedir.lock()
     session.finish_former()
     base = session.cachedir.sequence()
@@ -41,7 +40,7 @@ def _delete(session: Session, name: str, *, several: bool) -> None:
     if metadata is None or chunks is None:
         warn(f"Archive does not exist: {name}")
         raise MissingError
-    time.sleep(session.switches["delete_delay_s"])
+    session.switches.wait("delete_delay_s")
     unused = directory.remove(chunks, metadata["size"])
     points.reach("delete.middle", name)
     if session.options.print_stats:
@@ -62,6 +61,4 @@ def _delete(session: Session, name: str, *, several: bool) -> None:
     except CancelledError:
         warn("Delete transaction interrupted")
         raise
-    points.reach("delete.before-commit", name)
-    session.commit(number)
-    points.reach("delete.after-commit", name)
+    session.commit(number, "delete", name)

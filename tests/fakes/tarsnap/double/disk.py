@@ -103,7 +103,7 @@ class Disk:
         elif kind == "symlink":
             os.symlink(entry["link"], path)
         elif kind == "hardlink":
-            os.link(os.path.join(*entry["link"].split("/")), path)
+            os.link(self.target({"path": entry["link"]}) or entry["link"], path)
         elif kind == "fifo":
             os.mkfifo(path)
         elif kind in ("char", "block"):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from . import patterns, surroundings
 from .members import Entry, Newer, Shown
-from .output import FailedError, FatalError, encode, glue, reason, say, warn, write
+from .output import FailedError, FatalError, encode, glue, reason, say, warn, write, yes
 from .reading import entries, look_up
 from .session import Session
 from .settings import parse_size
@@ -106,8 +105,10 @@ class Reading:
         path = disk.target(entry)
         if path is None or disk.is_there(entry, path):
             return True
+        if "w" in self.options.flags and not yes(f"extract '{path}'"):
+            return True
         self.session.points.reach("read.entry", self.options.names[0], entry["path"])
-        time.sleep(self.session.switches["read_delay_s"])
+        self.session.switches.wait("read_delay_s")
         if self.options.verbose:
             glue("x " + (self.shown.long(entry) if self.options.verbose > 1 else self.shown.name(entry)))
         self.progress.show(path, 0, 0, self.total)

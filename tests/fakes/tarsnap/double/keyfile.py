@@ -64,9 +64,16 @@ def write(path: str, key: Key, *, passphrase: str | None = None) -> None:
         file.write("\n".join(lines) + "\n")
 
 
-def read(path: str, passphrase: Callable[[str], str]) -> Key:
-    """Read a key; `passphrase` is asked when it has one. Raises `FailedError` after telling why not."""
+def read(path: str, passphrase: Callable[[str], str], *, lacks: str | None = None) -> Key:
+    """Read a key; `passphrase` is asked when it has one. Raises `FailedError` after telling why not.
+
+    `lacks` is what a passphrased key needs too much of.
+    """
     fields = fields_of(path)
+    if "passphrase" in fields and lacks is not None:
+        warn(f"Decrypting file would require {lacks}")
+        warn(f"Error decrypting key file: {path}")
+        raise FailedError
     if "passphrase" in fields and _seal(fields["salt"], passphrase(path)) != fields["passphrase"]:
         warn("Passphrase is incorrect")
         warn(f"Error decrypting key file: {path}")

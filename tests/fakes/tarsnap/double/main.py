@@ -57,11 +57,11 @@ def _run(switches: Switches, argv: list[str]) -> int:
     checks.permitted(options)
     if options.mode == "verify-config":
         return 0
-    key = _key(options)
+    key = _key(options, switches)
     cachedir = checks.ensure_cachedir(options)
     checks.permissions(options, key)
     if key is not None:
-        switches.take_server(key.server)
+        switches.take_files(key.server)
         if options.mode in _WRITERS and not options.dry_run:
             writing(key.server, argv)
     session = Session(options, switches, key, cachedir, argv)
@@ -69,14 +69,15 @@ def _run(switches: Switches, argv: list[str]) -> int:
     return session.end()
 
 
-def _key(options: Options) -> Key | None:
+def _key(options: Options, switches: Switches) -> Key | None:
     from . import keyfile, passphrases
 
     path = options.text("keyfile")
     if path is None:
         return None
     try:
-        return keyfile.read(path, passphrases.source(options.text("passphrase")))
+        lacks = None if options.on("force-resources") else switches["key_needs"]
+        return keyfile.read(path, passphrases.source(options.text("passphrase")), lacks=lacks)
     except FailedError:
         if options.dry_run and options.keyfile_from_config:
             if options.settings.pop("cachedir", None) is not None:

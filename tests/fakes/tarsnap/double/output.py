@@ -61,6 +61,18 @@ def say(text: str) -> None:
     write(1, encode(text) + b"\n")
 
 
+def yes(question: str) -> bool:
+    """Ask on stderr and read an answer. Raises `FatalError` at the end of the input."""
+    write(2, encode(f"{question}? "))
+    answer = b""
+    while not answer.endswith(b"\n"):
+        letter = os.read(0, 1)
+        if not letter:
+            raise FatalError("Keyboard read failed")
+        answer += letter
+    return answer.lstrip()[:1] in (b"y", b"Y")
+
+
 USAGE = """Usage:
   List:          {0} [options...] -tf <archive>
   Extract:       {0} [options...] -xf <archive>

@@ -3,16 +3,18 @@
 create: `create.start` (before the lock), `create.before-transaction`, `create.opened` (from here on signals
 are handled), `create.entry` (before each entry is looked at), `create.file` (between looking at a file and
 opening it), `create.block` (before each block is stored), `create.checkpointed` (after a checkpoint in the
-middle), `create.before-commit` (between final checkpoint and commit), `create.after-commit`.
-delete, for each archive: `delete.before-transaction`, `delete.middle`, `delete.before-commit`,
-`delete.after-commit`. Others: `list.record`, `read.entry`, `fsck.middle`, `fsck.before-commit`.
+middle), `create.before-commit` (between final checkpoint and commit), `create.committed` (the server has
+committed, the cachedir does not know yet), `create.after-commit` (before the exit).
+delete, for each archive: `delete.start` (before the lock), `delete.before-transaction`, `delete.middle`, and
+the last three as above.
+fsck: `fsck.middle` (before each archive), and the last three. Others: `list.record`, `read.entry`.
 
 The switch `points` maps a point to what happens there:
 
-- `action`: a signal's name (the program sends it to itself), "network" (the connection is lost for good),
-  "pause" (write POINTS/at-POINT with our pid, wait until POINTS/go-POINT appears or a handled signal comes;
-  then do the action in `then`, if there is one),
-  "run" (a shell command, in `command`);
+- `action`: a signal's name (the program sends it to itself); "network" (the connection is lost for good,
+  which nobody notices behind the commit); "fail" (the same with a text of your own, in `text`); "say" (tell it,
+  go on); "run" (a shell command, in `command`); "pause" (write POINTS/at-POINT with our pid, wait until
+  POINTS/go-POINT appears or a handled signal comes; then do the action in `then`, if there is one);
 - `at`: at the nth time the point is reached in a process (1); `archive`: only for the archive of that name;
   `path`: only for the entry of that path (as it was found on disk, or as it is stored);
 - `times`: how often in all, over all processes (1); 0 means always.
@@ -28,11 +30,12 @@ from typing import Any
 from .output import FailedError, warn
 from .switches import Switches
 
+_ENDS = ("before-commit", "committed", "after-commit")
 NAMES = (
     *("create.start", "create.before-transaction", "create.opened", "create.entry", "create.file"),
-    *("create.block", "create.checkpointed", "create.before-commit", "create.after-commit"),
-    *("delete.before-transaction", "delete.middle", "delete.before-commit", "delete.after-commit"),
-    *("list.record", "read.entry", "fsck.middle", "fsck.before-commit"),
+    *("create.block", "create.checkpointed", "delete.start", "delete.before-transaction", "delete.middle"),
+    *("fsck.middle", "list.record", "read.entry"),
+    *(f"{kind}.{end}" for kind in ("create", "delete", "fsck") for end in _ENDS),
 )
 
 
@@ -78,8 +81,12 @@ class Points:
                 self._act(name, wanted["then"], wanted)
         elif action == "run":
             os.system(wanted["command"])
-        elif action == "network":
-            warn("Too many network failures")
+        elif action == "say":
+            warn(wanted["text"])
+        elif action == "network" and name.endswith(".after-commit"):
+            return  # nothing is sent any more
+        elif action in ("network", "fail"):
+            warn(wanted.get("text", "Too many network failures"))
             raise FailedError
         else:
             os.kill(os.getpid(), signal.Signals[action])

@@ -45,7 +45,7 @@ def _list(session: Session) -> None:
             warn("Too many network failures")
             raise FailedError
         session.points.reach("list.record")
-        time.sleep(session.switches["list_delay_s"])
+        session.switches.wait("list_delay_s")
         _show_record(session, archive)
 
 

@@ -49,10 +49,11 @@ def _fsck(session: Session, *, prune: bool) -> None:
     if damaged and not prune:
         warn("Not pruning corrupted data; please run --fsck-prune")
         raise FailedError
+    for chunk in unused if prune else ():
+        say(f"  Removing unreferenced chunk file: {chunk}")
     record = {"delete": damaged if prune else [], "delete_chunks": unused if prune else []}
     cachedir.ready(server, number, record, directory)
-    session.points.reach("fsck.before-commit")
-    session.commit(number)
+    session.commit(number, "fsck")
     try:
         os.unlink(f"{cachedir.path}/cache")
     except FileNotFoundError:
@@ -92,4 +93,4 @@ def initialize(session: Session) -> None:
     if os.path.lexists(f"{session.cachedir.path}/directory"):
         session.fail("Cache directory already initialized")
         return
-    session.cachedir.write_directory(Directory())
+    session.cachedir.initialize()

@@ -1,9 +1,10 @@
 """The server's side: one folder for each key (machine), shared by every process that has it.
 
 sequence                  the number of the last committed transaction, 64 hex digits
-archives/HASH/            metadata, and chunks: what the archive is made of
+archives/HASH             the metadata of an archive; it exists when this does
+manifests/HASH            the chunks that the archive is made of
 chunks/HASH               a block of data, compressed
-open/SEQUENCE/            at most one transaction: what was sent, and its checkpoint once there is one
+open/SEQUENCE/            at most one transaction: blocks that were sent, and its checkpoint when it has one
 committed/SEQUENCE/       a transaction that is being applied: whoever comes next ends it, so that a
                           commit happens whole or not at all even when its process is killed in it
 lock                      held while transactions change hands, for milliseconds; never during a run
@@ -11,7 +12,6 @@ lock                      held while transactions change hands, for milliseconds
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -32,9 +32,10 @@ _MONEY = "Please add more money to your tarsnap account"
 class Server:
     """What the client can ask of the server. `connect` comes before everything else."""
 
-    def __init__(self, root: str, switches: Switches) -> None:
+    def __init__(self, root: str, switches: Switches, *, forever: bool = False) -> None:
         self.root = root
         self.switches = switches
+        self.forever = forever
         self.connected = False
 
     def connect(self) -> None:
@@ -47,9 +48,17 @@ class Server:
             warn("Cannot obtain server address")
             raise FailedError
         if network == "no-connection":
-            self._lose()
-        time.sleep(self.switches["start_delay_s"])
+            self._lose_or_wait()
+        self.switches.wait("start_delay_s")
         self.connected = True
+
+    def _lose_or_wait(self) -> None:
+        """Give up; with --retry-forever only when the network is back."""
+        while self.forever and self.switches["network"] == "no-connection":
+            time.sleep(self.switches["network_delay_s"])
+            self.switches.take_files(self.root)
+        if not self.forever:
+            self._lose()
 
     def _lose(self) -> None:
         time.sleep(self.switches["network_delay_s"])
@@ -79,13 +88,13 @@ class Server:
             for other in self._open():
                 self._cancel(other)
             number = os.urandom(32).hex()
-            os.makedirs(f"{self.root}/open/{number}/chunks")
+            os.makedirs(f"{self.root}/open/{number}")
         return number
 
     def put(self, number: str, chunk: str, packed: bytes) -> None:
         """Send one block. Raises `CancelledError` when the transaction is no longer open."""
         try:
-            with open(f"{self.root}/open/{number}/chunks/{chunk}", "wb") as file:
+            with open(f"{self.root}/open/{number}/{chunk}", "wb") as file:
                 file.write(packed)
         except FileNotFoundError:
             raise CancelledError from None
@@ -98,7 +107,7 @@ class Server:
     def prepare(self, number: str, record: dict[str, Any]) -> None:
         """Send what a checkpoint will be made of. Raises `CancelledError`.
 
-        `record` holds `add` (archive hash, metadata, chunks), or `delete` and `delete_chunks`.
+        `record` holds a list `add` (of archive, metadata, chunks), or `delete` and `delete_chunks`.
         """
         try:
             with open(f"{self.root}/open/{number}/prepared", "w") as file:
@@ -138,9 +147,9 @@ class Server:
         with self._locked():
             for other in self._open():
                 self._cancel(other)
-            for folder in ("archives", "chunks"):
+            for folder in ("archives", "manifests", "chunks"):
                 _remove_tree(f"{self.root}/{folder}")
-            self._set_sequence(os.urandom(32).hex())
+            self._write("sequence", os.urandom(32).hex())
 
     def sequence(self) -> str:
         try:
@@ -148,11 +157,6 @@ class Server:
                 return file.read()
         except FileNotFoundError:
             return ZERO
-
-    def _set_sequence(self, number: str) -> None:
-        with open(f"{self.root}/sequence.new", "w") as file:
-            file.write(number)
-        os.rename(f"{self.root}/sequence.new", f"{self.root}/sequence")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -180,33 +184,30 @@ class Server:
             if record is None:  # applied; only its removal was cut off
                 _remove_tree(folder)
                 continue
-            if record.get("add"):
-                self._add(folder, **record["add"])
+            for added in record.get("add", ()):
+                self._add(folder, **added)
             for archive in record.get("delete", ()):
-                _remove_tree(f"{self.root}/archives/{archive}")
+                _unlink(f"{self.root}/archives/{archive}")
+                _unlink(f"{self.root}/manifests/{archive}")
             for chunk in record.get("delete_chunks", ()):
                 _unlink(f"{self.root}/chunks/{chunk}")
-            self._set_sequence(number)
+            self._write("sequence", number)
             os.unlink(f"{folder}/checkpoint")
             _remove_tree(folder)
 
     def _add(self, sent: str, archive: str, metadata: dict[str, Any], chunks: list[Any]) -> None:
-        os.makedirs(f"{self.root}/chunks", exist_ok=True)
+        for folder in ("archives", "manifests", "chunks"):
+            os.makedirs(f"{self.root}/{folder}", exist_ok=True)
         for chunk, *_ in chunks:
-            try:
-                os.rename(f"{sent}/chunks/{chunk}", f"{self.root}/chunks/{chunk}")
-            except FileNotFoundError:
-                continue  # stored by an earlier archive
-        new, folder = f"{self.root}/new-archive", f"{self.root}/archives/{archive}"
-        if os.path.isdir(folder):
-            return
-        _remove_tree(new)
-        os.makedirs(new)
-        os.makedirs(f"{self.root}/archives", exist_ok=True)
-        for name, content in (("metadata", metadata), ("chunks", chunks)):
-            with open(f"{new}/{name}", "w") as file:
-                json.dump(content, file)
-        os.rename(new, folder)
+            if not os.path.exists(f"{self.root}/chunks/{chunk}"):
+                os.rename(f"{sent}/{chunk}", f"{self.root}/chunks/{chunk}")
+        self._write(f"manifests/{archive}", json.dumps(chunks))
+        self._write(f"archives/{archive}", json.dumps(metadata))
+
+    def _write(self, name: str, content: str) -> None:
+        with open(f"{self.root}/being-written", "w") as file:
+            file.write(content)
+        os.rename(f"{self.root}/being-written", f"{self.root}/{name}")
 
     # Reading
 
@@ -216,19 +217,16 @@ class Server:
             return sorted(_names(f"{self.root}/archives"))
 
     def has(self, archive: str) -> bool:
-        return os.path.isdir(f"{self.root}/archives/{archive}")
+        return os.path.exists(f"{self.root}/archives/{archive}")
 
     def metadata(self, archive: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._archive_file(archive, "metadata")
+        found: dict[str, Any] | None = _load(f"{self.root}/archives/{archive}")
         return found
 
     def chunks_of(self, archive: str) -> list[list[Any]] | None:
         """List (hash, length, compressed length, copies) of every chunk of an archive."""
-        found: list[list[Any]] | None = self._archive_file(archive, "chunks")
+        found: list[list[Any]] | None = _load(f"{self.root}/manifests/{archive}")
         return found
-
-    def _archive_file(self, archive: str, name: str) -> Any:
-        return _load(f"{self.root}/archives/{archive}/{name}")
 
     def chunk(self, chunk: str) -> bytes:
         """Read one block. Raises `FailedError` when it is missing or damaged."""
@@ -269,17 +267,9 @@ def _unlink(path: str) -> None:
 
 
 def _remove_tree(folder: str) -> None:
-    """Remove a folder of folders of files, whatever is left of it."""
+    """Remove a folder of files, whatever is left of it."""
     for name in _names(folder):
-        path = f"{folder}/{name}"
-        try:
-            os.unlink(path)
-        except IsADirectoryError:
-            _remove_tree(path)
-        except OSError as error:
-            if error.errno != errno.EPERM:
-                raise
-            _remove_tree(path)
+        _unlink(f"{folder}/{name}")
     try:
         os.rmdir(folder)
     except FileNotFoundError:

@@ -22,11 +22,11 @@ class Session:
         self.key_or_none = key
         self.argv = argv
         self.cachedir_or_none = Cachedir(cachedir) if cachedir is not None else None
-        self.server_or_none = Server(key.server, switches) if key is not None else None
+        forever = options.on("retry-forever")
+        self.server_or_none = Server(key.server, switches, forever=forever) if key is not None else None
         root = key.server if key is not None else (switches.account or ".")
         self.points = Points(f"{root}/points", switches)
         self.failed = False
-        self.failed_to_close = False
         self.committed = False
 
     @property
@@ -49,23 +49,17 @@ class Session:
         if self.cachedir.finish(self.server):
             self.committed = True
 
-    def commit(self, number: str) -> None:
-        if self.cachedir.commit(self.server, number):
+    def commit(self, number: str, kind: str, archive: str | None = None) -> None:
+        """Commit what is ready. `kind` is the first word of the points on the way."""
+        self.points.reach(f"{kind}.before-commit", archive)
+        if self.cachedir.commit(self.server, number, lambda: self.points.reach(f"{kind}.committed", archive)):
             self.committed = True
+        self.points.reach(f"{kind}.after-commit", archive)
 
     def fail(self, closing: str | None = None) -> None:
         if closing is not None:
             warn(closing)
         self.failed = True
-
-    def names(self) -> list[str]:
-        """Archive names of -f, then of the file of --archive-names."""
-        options = self.options
-        if "archive-names" not in options.values:
-            return options.names
-        from .patterns import lines_of
-
-        return [*options.names, *lines_of(options.values["archive-names"])]
 
     def end(self) -> int:
         """Say what a program that went to its end says last; gives the exit status."""

@@ -67,7 +67,7 @@ def print_stats(session: Session) -> None:
         directory = session.cachedir.read_directory(must_exist=True)
         table = Table(session, 1)
         table.show(global_rows(directory), header=True)
-        names = session.names()
+        names = session.options.names
         if names == ["*"]:
             names = _every_name(session)
         for name in names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import zlib
 from typing import Any
 
@@ -83,7 +82,7 @@ class Storing:
         """Store one block; gives its hash, length and compressed length."""
         if self.session.options.flags.isdisjoint({"dry-run", "dry-run-metadata"}):
             self._reach("create.block")
-        time.sleep(self.session.switches["create_delay_s"])
+        self.session.switches.wait("create_delay_s")
         block = self._send(content)
         self._blocks_since += 1
         return block
@@ -145,11 +144,15 @@ class Storing:
         self.blocks = blocks
         self._reach("create.checkpointed")
 
-    def _checkpoint(self, name: str, *, final: bool = False) -> None:
-        session = self.session
+    def headers(self) -> list[str]:
+        """Store the entries themselves, in blocks as well; gives their hashes."""
         whole = [entry for entry in self.entries if _is_whole(entry)]
         content = json.dumps(whole, separators=(",", ":")).encode()
-        headers = [self._send(content[at : at + BLOCK])[0] for at in range(0, len(content), BLOCK)]
+        return [self._send(content[at : at + BLOCK])[0] for at in range(0, len(content), BLOCK)]
+
+    def _checkpoint(self, name: str, *, final: bool = False) -> None:
+        session = self.session
+        headers = self.headers()
         size = len(encode(name)) + sum(len(encode(word)) + 1 for word in session.argv) + 160
         metadata = {
             "name": name,
@@ -166,7 +169,7 @@ class Storing:
         if self.dry:
             return
         archive = session.key.name_hash(name)
-        record = {"add": {"archive": archive, "metadata": metadata, "chunks": chunks}}
+        record = {"add": [{"archive": archive, "metadata": metadata, "chunks": chunks}]}
         session.cachedir.checkpoint(session.server, self.number, record, after)
 
     def close(self) -> None:
@@ -179,11 +182,9 @@ class Storing:
             raise
         if self.dry:
             return
-        session.points.reach("create.before-commit", self.name)
-        session.commit(self.number)
+        session.commit(self.number, "create", self.name)
         if self.truncated:
             session.fail("Archive truncated")
-        session.points.reach("create.after-commit", self.name)
 
     def _show_stats(self, after: Directory, chunks: list[list[Any]], extra: int) -> None:
         this, new = [extra, extra], [extra, extra]

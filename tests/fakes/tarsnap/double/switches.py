@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
@@ -23,7 +24,15 @@ DEFAULTS: dict[str, Any] = {
     "read_delay_s": 0.0,  # of each entry that is extracted
     "start_delay_s": 0.0,  # of every call that reaches the server
     "checkpoint_every": None,  # n: a checkpoint after each n blocks, in place of --checkpoint-bytes
+    "key_needs": None,  # more than there is, to decrypt a passphrased key: "too much memory", …
     "sysconfdir": "/usr/local/etc",
+}
+
+_CHOICES = {
+    "version": ("1.0.39", "1.0.40", "1.0.41"),
+    "network": ("ok", "no-name", "no-connection", "read-only"),
+    "balance": ("positive", "none"),
+    "key_needs": (None, "too much memory", "too much CPU time", "too much memory and CPU time"),
 }
 
 
@@ -42,23 +51,31 @@ class Switches:
     def __init__(self, account: str | None, version: str) -> None:
         self.account = account
         self.values = DEFAULTS | {"version": version}
-        if account is not None:
-            self.take(_read(f"{account}/switches.json"))
-        self._environment = os.environ.get("TARSNAP_DOUBLE", "")
-        self.take(json.loads(self._environment or "{}"))
+        self._installed = version
+        self.take_files()
 
-    def take_server(self, server: str) -> None:
-        self.take(_read(f"{server}/switches.json"))
-        self.take(json.loads(self._environment or "{}"))
+    def take_files(self, server: str | None = None) -> None:
+        """Read all of them again, those of a server too."""
+        self.values = DEFAULTS | {"version": self._installed}
+        if self.account is not None:
+            self._take(_read(f"{self.account}/switches.json"))
+        if server is not None:
+            self._take(_read(f"{server}/switches.json"))
+        self._take(json.loads(os.environ.get("TARSNAP_DOUBLE") or "{}"))
 
-    def take(self, found: dict[str, Any]) -> None:
-        unknown = sorted(set(found) - set(DEFAULTS))
-        if unknown:
-            raise SystemExit(f"tarsnap double: no such switch: {', '.join(unknown)}")
+    def _take(self, found: dict[str, Any]) -> None:
+        for name, value in found.items():
+            if name not in DEFAULTS or value not in _CHOICES.get(name, (value,)):
+                raise SystemExit(f"tarsnap double: no such switch: {name} = {value!r}")
         self.values.update(found)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
+
+    def wait(self, name: str) -> None:
+        """Sleep as long as a switch says."""
+        if self.values[name]:
+            time.sleep(self.values[name])
 
     @property
     def version(self) -> tuple[int, ...]:

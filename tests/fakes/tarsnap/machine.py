@@ -1,0 +1,63 @@
+"""One machine that uses the double by hand: a key, a cachedir, something to save."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.tarsnap.account import Account
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Machine:
+    """Calls of `tarsnap` with the options that every careful caller gives. All below `folder`."""
+
+    def __init__(self, folder: Path, version: str = "1.0.41") -> None:
+        self.folder = folder
+        self.account = Account(folder / "account", version)
+        self.key = self.account.new_key()
+        self.cachedir = folder / "cache"
+        self.source = folder / "source"
+        self.source.mkdir()
+        (self.source / "file").write_bytes(b"what matters\n")
+
+    def words(self, *words: str | Path, key: Path | None = None, cachedir: Path | None = None) -> list[str]:
+        common = (
+            "--no-default-config",
+            "--keyfile",
+            key or self.key,
+            "--cachedir",
+            cachedir or self.cachedir,
+        )
+        return [str(word) for word in (*common, *words)]
+
+    def run(self, *words: str | Path, **more: Any) -> Done:
+        return self.account.run(*self.words(*words), **more)
+
+    def create(self, name: str, *words: str | Path, **more: Any) -> Done:
+        """Store the folder `source`; `words` are options, or paths in place of it."""
+        paths = () if any(not str(word).startswith("-") for word in words[-1:]) else (self.source,)
+        return self.run("-c", "-f", name, *words, *paths, **more)
+
+    def delete(self, *names: str) -> Done:
+        return self.run("-d", *(word for name in names for word in ("-f", name)))
+
+    def names(self) -> list[str]:
+        """List the archives as the client does, in its order."""
+        done = self.run("--list-archives")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def start(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
+        return self.account.start(*self.words(*words), **more)
+
+
+def messages(done: Done) -> list[str]:
+    """The lines of stderr without the program's name, and without the note about a new cachedir."""
+    return [
+        line.removeprefix("tarsnap: ")
+        for line in done.stderr.splitlines()
+        if not line.startswith("Directory ") and "Removing leading" not in line
+    ]
