@@ -12,9 +12,9 @@ fsck: `fsck.middle` (before each archive), and the last three. Others: `list.rec
 The switch `points` maps a point to what happens there:
 
 - `action`: a signal's name (the program sends it to itself); "network" (the connection is lost for good,
-  which nobody notices behind the commit); "fail" (the same with a text of your own, in `text`); "say" (tell it,
-  go on); "run" (a shell command, in `command`); "pause" (write POINTS/at-POINT with our pid, wait until
-  POINTS/go-POINT appears or a handled signal comes; then do the action in `then`, if there is one);
+  which nobody notices behind the commit); "fail" (the same with a text of your own, in `text`); "say" (tell
+  `text` and go on); "run" (a shell command, in `command`); "pause" (write POINTS/at-POINT with our pid, wait
+  until POINTS/go-POINT appears or a handled signal comes; then do the action in `then`, if there is one);
 - `at`: at the nth time the point is reached in a process (1); `archive`: only for the archive of that name;
   `path`: only for the entry of that path (as it was found on disk, or as it is stored);
 - `times`: how often in all, over all processes (1); 0 means always.
