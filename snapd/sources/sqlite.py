@@ -167,6 +167,12 @@ _FAILURES = {
         "cannot be opened: SQLite needs to make or write its -wal and -shm files, and may not",
         _SHARE,
     ),
+    "read-only": (
+        "is in WAL mode, and its file system is read-only to the service, so that SQLite cannot make or write "
+        "its -wal and -shm files",
+        "name the folder of the database in a drop-in of the unit (ReadWritePaths=), restart the service, and "
+        + _SHARE,
+    ),
     "lock-out": (
         "is in WAL mode and closed: reading it would leave -wal and -shm files that its owner cannot write",
         _SHARE,
@@ -188,6 +194,8 @@ def _failure(path: Path, word: str, message: str) -> SourceError:
             f"no room for the dump of {path} in the staging folder",
             hint="make room on the disk of the state folder: a dump needs as much as the database",
         )
+    if word in ("cannot-open", "lock-out") and _is_read_only(path.parent):
+        word = "read-only"
     what, hint = _FAILURES.get(word, ("cannot be dumped", "see what SQLite said"))
     said = message if word not in ("missing", "no-file", "empty") else ""
     error = SourceError(f"the SQLite database {path} {what}" + (f" ({said})" if said else ""), hint=hint)
@@ -215,4 +223,14 @@ def _problem(path: Path) -> tuple[str, str] | None:
         return _FAILURES["no-database"]
     in_wal = header[19] == 2
     apart = not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
-    return _FAILURES["cannot-open"] if in_wal and apart else None
+    if not in_wal or not apart:
+        return None
+    return _FAILURES["read-only" if _is_read_only(path.parent) else "cannot-open"]
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Tell whether its file system is, for this process: the unit's ProtectSystem= makes most of them so."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

@@ -309,10 +309,7 @@ def _stand_in(connection: sqlite3.Connection, complaint: str) -> bool:
 def _facts(database: Path) -> dict[str, object]:
     with contextlib.closing(_open(database)) as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        query = (
-            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
-        )
-        tables = connection.execute(query).fetchone()[0]
+        tables = connection.execute(_COUNT_TABLES).fetchone()[0]
     if tables == 0:
         raise Refusal("empty", "no table")
     return {"pages": pages, "tables": tables}

@@ -69,9 +69,8 @@ class Product:
         box.systemctl("kill", "--signal=KILL", UNIT, check=False)
         box.systemctl("stop", UNIT, check=False)
         box.systemctl("reset-failed", UNIT, check=False)
-        box.run(
-            "rm", "-rf", STATE, "/var/cache/snapd-backup", "/run/snapd-backup", "/srv/backup", "/srv/live"
-        )
+        box.run("rm", "-rf", STATE, "/var/cache/snapd-backup", "/run/snapd-backup")
+        box.run("rm", "-rf", "/srv/backup", "/srv/live", "/srv/shop")
         box.run("rm", "-f", DROP_IN)
         box.systemctl("daemon-reload")
         box.run("systemd-tmpfiles", "--create", "snapd-backup.conf")

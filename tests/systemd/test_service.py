@@ -6,7 +6,16 @@ import pytest
 
 from snapd.events import EVENTS
 from tests.systemd.box import Box, wait_for
-from tests.systemd.product import CONFIG, PASSPHRASE, PASSPHRASE_FILE, REPOSITORY, UNIT, Product, backup_set
+from tests.systemd.product import (
+    CONFIG,
+    PASSPHRASE,
+    PASSPHRASE_FILE,
+    PYTHON,
+    REPOSITORY,
+    UNIT,
+    Product,
+    backup_set,
+)
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(300)]
 
@@ -89,6 +98,38 @@ def test_a_passphrase_can_be_a_credential_of_systemd(box: Box, product: Product)
     product.drop_in(f"[Service]\nLoadCredential=borg:{PASSPHRASE_FILE}\n")
     product.start()
     product.command("backup", "mail")
+    assert len(product.archives()) == 1
+
+
+MAKE_SHOP = """
+import sqlite3
+shop = sqlite3.connect("/srv/shop/shop.db")
+shop.execute("PRAGMA journal_mode=wal")
+shop.execute("CREATE TABLE sales (id INTEGER)")
+shop.commit()
+shop.close()
+"""
+
+
+def test_a_closed_wal_database_needs_its_folder_writable_and_the_run_says_how(
+    box: Box, product: Product
+) -> None:
+    shared = ("-o", "root", "-g", "snapd-backup", "-m", "2770")
+    box.run("install", "-d", *shared, "/srv/shop")
+    box.run(PYTHON, "-c", MAKE_SHOP)
+    box.run("chmod", "0660", "/srv/shop/shop.db")
+    dump = '[[backup.shop.dump]]\nengine = "sqlite"\npath = "/srv/shop/shop.db"\n'
+    product.configure(backup_set("shop", "/srv/live", more=dump))
+    product.start()
+    assert product.command("backup", "shop", check=False).returncode == 1
+    (row,) = product.rows("shop")
+    assert "read-only to the service" in row["message"]
+    assert "ReadWritePaths=" in row["hint"]
+
+    product.stop()
+    product.drop_in("[Service]\nReadWritePaths=-/srv/shop\n")
+    product.start()
+    product.command("backup", "shop")
     assert len(product.archives()) == 1
 
 
