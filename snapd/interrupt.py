@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
 _STRONGEST = ("stop", "limit")
+
+
+def stay_interruptible() -> None:
+    """Let our children heed SIGINT where we ourselves ignore it, like whatever a script starts with `&`.
+
+    Across execve(2) an ignored signal stays ignored and a handled one is reset: a handler that does nothing
+    leaves us as deaf as we were, and engines get their gentle signal. For the main thread only.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 class Interrupt:
