@@ -168,10 +168,8 @@ _FAILURES = {
         _SHARE,
     ),
     "read-only": (
-        "is in WAL mode, and its file system is read-only to the service, so that SQLite cannot make or write "
-        "its -wal and -shm files",
-        "name the folder of the database in a drop-in of the unit (ReadWritePaths=), restart the service, and "
-        + _SHARE,
+        "is in WAL mode, and its -wal and -shm files cannot be made: the folder is read-only to the service",
+        f"name the folder in a drop-in of the unit (ReadWritePaths=) and restart the service; {_SHARE}",
     ),
     "lock-out": (
         "is in WAL mode and closed: reading it would leave -wal and -shm files that its owner cannot write",
@@ -194,9 +192,7 @@ def _failure(path: Path, word: str, message: str) -> SourceError:
             f"no room for the dump of {path} in the staging folder",
             hint="make room on the disk of the state folder: a dump needs as much as the database",
         )
-    if word in ("cannot-open", "lock-out") and _is_read_only(path.parent):
-        word = "read-only"
-    what, hint = _FAILURES.get(word, ("cannot be dumped", "see what SQLite said"))
+    what, hint = _FAILURES.get(_as_mounted(path, word), ("cannot be dumped", "see what SQLite said"))
     said = message if word not in ("missing", "no-file", "empty") else ""
     error = SourceError(f"the SQLite database {path} {what}" + (f" ({said})" if said else ""), hint=hint)
     error.retryable = word == "locked"
@@ -223,14 +219,13 @@ def _problem(path: Path) -> tuple[str, str] | None:
         return _FAILURES["no-database"]
     in_wal = header[19] == 2
     apart = not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
-    if not in_wal or not apart:
-        return None
-    return _FAILURES["read-only" if _is_read_only(path.parent) else "cannot-open"]
+    return _FAILURES[_as_mounted(path, "cannot-open")] if in_wal and apart else None
 
 
-def _is_read_only(folder: Path) -> bool:
-    """Tell whether its file system is, for this process: the unit's ProtectSystem= makes most of them so."""
-    try:
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+def _as_mounted(path: Path, word: str) -> str:
+    """Say `read-only` where no permission helps: the unit's ProtectSystem= makes most file systems so."""
+    if word in ("cannot-open", "lock-out"):
+        with contextlib.suppress(OSError):
+            if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+                return "read-only"
+    return word
