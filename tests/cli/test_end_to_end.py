@@ -354,35 +354,21 @@ def test_restore_of_a_path_that_is_not_there_says_so(with_store: Box) -> None:
 
 
 @needs_root
-def test_root_leaves_no_file_of_its_own_behind(box: Box) -> None:
+def test_root_leaves_no_file_of_its_own_behind(passable: Path) -> None:
+    box = Box(Program(passable))
     ours = [box.folder / name for name in ("state", "cache", "store")]
     for folder in ours:
         os.chown(folder, NOBODY, NOBODY)
     secret = box.folder / "passphrase"
     os.chown(secret, NOBODY, NOBODY)
-    with _reachable(box.folder):
-        box("init")
-        (box.files / "root-only").write_text("root")
-        (box.files / "root-only").chmod(0o600)
-        box("backup", "files")
-        box("archives", "files", "--refresh")
-        box("restore-test", "files")
-        box("expire", "files")
+    box("init")
+    (box.files / "root-only").write_text("root")
+    (box.files / "root-only").chmod(0o600)
+    box("backup", "files")
+    box("archives", "files", "--refresh")
+    box("restore-test", "files")
+    box("expire", "files")
     strays = [path for folder in ours for path in folder.rglob("*") if path.lstat().st_uid != NOBODY]
     assert strays == []
     box("restore", "files", "--to", str(box.folder / "restored"))
     assert restored(box.folder / "restored", box)["root-only"] == "root"
-
-
-@contextmanager
-def _reachable(folder: Path) -> Iterator[None]:
-    """Let others pass through the folders of the test run within the block, and see nothing on the way."""
-    above = [path for path in (folder, *folder.parents) if path.owner() == "root" and path.parent != path]
-    modes = {path: path.stat().st_mode for path in above if not path.stat().st_mode & 0o001}
-    try:
-        for path, mode in modes.items():
-            path.chmod(mode | 0o011)
-        yield
-    finally:
-        for path, mode in modes.items():
-            path.chmod(mode & 0o7777)

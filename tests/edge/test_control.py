@@ -274,28 +274,14 @@ print(s.makefile().readline())
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a stranger")
 def test_a_stranger_is_refused_even_when_the_file_mode_lets_him_in(
-    folder: Path, answering: Answering
+    passable: Path, answering: Answering
 ) -> None:
-    for path in folder.parents:
-        if "pytest-of-" in str(path):
-            path.chmod(0o755)
-    folder.chmod(0o755)
-    (folder / SOCKET).chmod(0o666)
-    stranger = subprocess.run(
-        [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "/usr/bin/python3",
-            "-c",
-            ASK,
-            folder / SOCKET,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    server = Server(passable, answering, answering.refused)
+    server.start()
+    (passable / SOCKET).chmod(0o666)
+    become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ASK)
+    stranger = subprocess.run([*become, passable / SOCKET], capture_output=True, text=True, check=True)
+    server.stop()
     assert "not a member of the group" in stranger.stdout
     assert answering.refusals
 

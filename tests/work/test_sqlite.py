@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -263,15 +262,11 @@ class AsNobody(Launcher):
 
 
 @pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that everybody can reach, which `tmp_path` is not."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "app").mkdir()
-        (folder / "staging").mkdir()
-        os.chown(folder / "staging", NOBODY, NOBODY)
-        yield folder
+def shared(passable: Path) -> Path:
+    (passable / "app").mkdir()
+    (passable / "staging").mkdir()
+    os.chown(passable / "staging", NOBODY, NOBODY)
+    return passable
 
 
 @ROOT_ONLY
