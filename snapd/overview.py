@@ -8,22 +8,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from snapd import __version__, machine
 from snapd.config import BackupSet, Folders
+from snapd.cron import Schedule
 from snapd.engines.base import Properties
 from snapd.facts import lights_of
 from snapd.history import History
 from snapd.lock import SingleLock
-from snapd.model import Kind, Problem, job_id
+from snapd.model import Kind, Problem, job_id, split_job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
 from snapd.views import known_json, lights_json, lost_pins, problem_json, progress_json, run_json, some_of
 
 _DOES = {1: "runs", 2: "runs in the second lane", None: "stands aside"}
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Overview:
         engine.
         """
         situation, now = self._situation(), self._runner.clock()
-        coming = self._coming()
+        coming = self._expected(now)
         names = [only] if only else list(situation.accepted.config.backup)
         return {
             "version": __version__,
@@ -108,12 +110,29 @@ class Overview:
         running = [
             f"{each.run.kind} of {each.run.backup_set} {_DOES[each.lane]}" for each in self._runner.current()
         ]
-        coming = self._coming()
+        coming = self._expected(now)
         following = [f"next {coming[0][1]} at {_local(coming[0][0])}"] if coming else []
         off = self._lights_off(situation, now)
         lights = [f"lights off: {', '.join(off)}" if off else "all lights on"]
         refused = ["the config file is wrong, running on the last accepted one"] if situation.refused else []
         return "; ".join([*refused, *(running or ["idle"]), *following, *lights])
+
+    def _expected(self, now: datetime) -> list[tuple[datetime, str]]:
+        """Next slot of each job, soonest first, without those that a pause will skip."""
+        expected = []
+        for slot, job in self._coming():
+            until = self._history.paused_until(split_job_id(job)[1], now)
+            due = slot if until is None else self._first_after(job, slot, until)
+            expected.extend([(due, job)] if due is not None else [])
+        return sorted(expected)
+
+    def _first_after(self, job: str, slot: datetime, until: datetime) -> datetime | None:
+        """The first slot of a job that is not within its pause."""
+        config = self._situation().accepted.config
+        text = config.schedules().get(job)
+        if slot >= until or text is None:
+            return slot
+        return Schedule.parse(text, config.daemon.timezone).after(until - _INSTANT)
 
     def _lights_off(self, situation: Situation, now: datetime) -> list[str]:
         """Say by light which sets have it off, the most pressing light first: the line may be cut."""

@@ -232,6 +232,16 @@ def test_a_set_is_paused_and_resumed(operations: Operations) -> None:
     assert answer(operations, op="status", set="mail")["status"]["sets"][0]["paused_until"] is None
 
 
+def test_what_comes_next_is_not_a_slot_that_a_pause_will_skip(operations: Operations) -> None:
+    slot = START + timedelta(minutes=15)
+    for span, expected in (("10m", slot), ("15m", slot), ("16m", slot + timedelta(minutes=15))):
+        answer(operations, op="pause", set="mail", **{"for": span})
+        status = answer(operations, op="status")["status"]
+        assert status["next"] == {"job": "backup:mail", "slot": expected.isoformat()}
+        assert status["sets"][0]["jobs"]["backup"]["next"] == expected.isoformat()
+        assert f"next backup:mail at {expected.astimezone():%a %H:%M:%S}" in operations.overview.line()
+
+
 def test_many_may_hold_one_archive_at_once(operations: Operations, in_use: InUse) -> None:
     gate = threading.Barrier(8)
 
