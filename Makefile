@@ -12,6 +12,10 @@ PYTHON     ?=
 PYTEST     ?= .venv/bin/pytest
 TESTS      ?= tests
 
+# Of TESTS what boots a real systemd, and the others.
+BOOTED = $(patsubst tests,tests/systemd,$(filter tests tests/systemd%,$(TESTS)))
+OTHERS = $(filter-out tests/systemd%,$(TESTS))
+
 export PYTHON
 
 # For these two only: whatever else runs `make install` inside, as the tests do, chooses its own folders.
@@ -45,8 +49,8 @@ test: dev  ## every test; as root on Debian it installs what they need
 	@packaging/need.sh borg:borgbackup setpriv:util-linux systemd-nspawn:systemd-container \
 	  || test -z "$$CI"
 	@test "$$(id -u)" = 0 || echo "Not root: tests/systemd boots a real systemd and needs root; it will not run."
-	$(PYTEST) -n auto --dist loadgroup --ignore tests/systemd $(TESTS)
-	$(PYTEST) tests/systemd
+	$(if $(OTHERS),$(PYTEST) -rs -n auto --dist loadgroup --ignore tests/systemd $(OTHERS))
+	$(if $(BOOTED),$(PYTEST) -rs $(BOOTED))
 
 demo: dev  ## about a minute of the real daemon on a local Borg store
 	@packaging/need.sh borg:borgbackup

@@ -172,3 +172,22 @@ def test_a_config_survives_installing_again_and_uninstalling(installed: Path) ->
     assert config.read_text() == "mine"
     assert [path for path in (installed / "opt/x").rglob("*") if not path.is_dir()] == []
     config.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("tests", "folders"),
+    [
+        ("tests", ["tests/systemd tests", "tests/systemd"]),
+        ("tests/core", ["tests/systemd tests/core"]),
+        (
+            "tests/core tests/systemd/test_reload.py",
+            ["tests/systemd tests/core", "tests/systemd/test_reload.py"],
+        ),
+    ],
+)
+def test_make_test_boots_a_systemd_only_for_the_tests_that_need_one(tests: str, folders: list[str]) -> None:
+    argv = ["make", "--no-print-directory", "-n", "test", "PYTEST=pytest", f"TESTS={tests}"]
+    told = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = [line.split() for line in told.splitlines() if line.startswith("pytest ")]
+    asked = [" ".join(word for word in words if word.startswith("tests")) for words in commands]
+    assert asked == folders
