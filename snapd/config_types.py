@@ -19,12 +19,12 @@ from pydantic_core import PydanticCustomError
 
 from snapd.config_errors import suggestion
 from snapd.cron import Schedule
+from snapd.deltas import as_written
 from snapd.model import ArchivePattern
-from snapd.units import format_duration, parse_duration, parse_size
+from snapd.units import format_duration, parse_duration, parse_size, parse_span
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LINES = "\n\t"  # control characters that a query or a script may hold
-_LONGEST_DURATION = timedelta(days=36525)
 _LONGEST_PATH = 4095  # bytes, PATH_MAX
 _LONGEST_NAME = 128  # bytes of a dump's name, which becomes a file name
 _LARGEST = 2**63 - 1
@@ -131,16 +131,7 @@ def _duration(value: Any) -> Any:
         return _only(
             value, timedelta, 'must be a duration, in quotes, such as "30s", "15m", "2h", "7d" or "1w"'
         )
-    if value.lstrip().startswith("-"):
-        raise ValueError("a duration cannot be negative")
-    if len(value) > 20:
-        raise ValueError('must be a duration, such as "30s", "15m", "2h", "7d" or "1w"')
-    duration = parse_duration(value)
-    if not duration:
-        raise ValueError("must be longer than zero")
-    if duration > _LONGEST_DURATION:
-        raise ValueError("must not be longer than 100 years")
-    return duration
+    return parse_span(value)
 
 
 def within(shortest: str, longest: str) -> AfterValidator:
@@ -156,17 +147,10 @@ def within(shortest: str, longest: str) -> AfterValidator:
 
 
 def _deltas(deltas: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
-    if len(deltas) < 2:
-        found = "one" if deltas else "none"
-        raise PydanticCustomError(
-            "rule", f"needs at least two deltas, a spacing and how far back it reaches; found {found}"
-        )
-    for delta in deltas:
-        if deltas.count(delta) > 1:
-            raise PydanticCustomError(
-                "rule", f"two deltas are equal, {format_duration(delta)}: each must be given once"
-            )
-    return deltas
+    try:
+        return as_written(deltas).spans
+    except ValueError as error:
+        raise PydanticCustomError("rule", str(error)) from None
 
 
 def _size(value: Any) -> Any:

@@ -101,6 +101,10 @@ class Schedule:
         """Return what lies later than `after` and not later than `until`; None when no slot does."""
         return self._rule.slots(_aware(after), _aware(until))
 
+    def each(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield every slot later than `after` and not later than `until`, in order of time."""
+        return self._rule.each(_aware(after), _aware(until))
+
     def interval(self, at: datetime) -> timedelta:
         """Return the gap that `at` lies in: from the latest slot at or before it to the next one.
 
@@ -147,6 +151,12 @@ class _Every:
         if first is None or last is None or last < first:
             return None
         return Passed(first, last, (last - first) // self.period + 1)
+
+    def each(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        at = self.after(after)
+        while at is not None and at <= until:
+            yield at
+            at = self.after(at)
 
     def _slot(self, number: int) -> datetime | None:
         try:
@@ -213,6 +223,10 @@ class _Calendar:
                 last = day.slot(stop - 1)
                 count += stop - start
         return Passed(first, last, count) if first and last else None
+
+    def each(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        for day in self._days(self._date(after) - _DAY, self._date(until) + _DAY):
+            yield from map(day.slot, range(day.passed(after), day.passed(until)))
 
     def _date(self, instant: datetime) -> date:
         """The local date of an instant, kept where the days around it exist."""
@@ -306,7 +320,7 @@ def _aware(instant: datetime) -> datetime:
 
 
 def _read(expression: str, timezone: str) -> _Every | _Calendar:
-    zone = _zone(timezone)
+    zone = zone_named(timezone)
     text = " ".join(expression.split())
     if not text or len(text) > _LONGEST_TEXT or not text.isprintable():
         raise ValueError(f"{expression[:40]!r} is no schedule: five cron fields, @daily, or every 15m")
@@ -317,7 +331,8 @@ def _read(expression: str, timezone: str) -> _Every | _Calendar:
     return _calendar(text, zone)
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone_named(name: str) -> ZoneInfo:
+    """Return an IANA time zone; raises ValueError with one sentence when there is none of this name."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

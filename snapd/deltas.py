@@ -58,6 +58,21 @@ class Deltas:
             yield from ((ascending[at].name, reason) for at in _generation(ascending, step, reach))
 
 
+def as_written(spans: tuple[timedelta, ...]) -> Deltas:
+    """Return the deltas that an operator wrote.
+
+    Raises ValueError with one sentence for fewer than two of them, and for two equal ones: tarsnapper takes
+    `1d 1d` and keeps two archives, which nobody means who writes it.
+    """
+    if len(spans) < 2:
+        found = "one" if spans else "none"
+        raise ValueError(f"needs at least two deltas, a spacing and how far back it reaches; found {found}")
+    for span in spans:
+        if spans.count(span) > 1:
+            raise ValueError(f"two deltas are equal, {format_duration(span)}: each must be given once")
+    return Deltas(spans)
+
+
 def _generation(archives: Sequence[Archive], step: timedelta, reach: timedelta) -> Iterator[int]:
     """Walk one generation as tarsnapper does, oldest first, yielding the indices of what it keeps.
 

@@ -58,10 +58,12 @@ class Keep:
     @property
     def text(self) -> str:
         """The policy as `fingerprint` records it; stable across releases."""
-        rules = [f"{word} {count}" for word, count in self._counts() if count]
-        if self.within:
-            rules.append(f"within {self.within // _SECOND}s")
-        return f"keep={', '.join(rules)}"
+        return f"keep={self._rules(f'{self.within // _SECOND}s')}"
+
+    @property
+    def rules(self) -> str:
+        """The rules in words for people: `daily 7, weekly 5, within 30d`."""
+        return self._rules(format_duration(self.within))
 
     def kept(self, archives: Sequence[Archive]) -> Iterator[tuple[str, str]]:
         """Yield (name, reason) rule by rule. `archives` are newest first, not empty."""
@@ -76,6 +78,10 @@ class Keep:
         local = [archive.created.astimezone(zone) for archive in archives]
         for word, count in rules:
             yield from _counted(word, count, archives, map(_PERIODS[word], local))
+
+    def _rules(self, within: str) -> str:
+        rules = [f"{word} {count}" for word, count in self._counts() if count]
+        return ", ".join([*rules, f"within {within}"] if self.within else rules)
 
     def _counts(self) -> Iterator[tuple[str, int]]:
         return ((word, getattr(self, word)) for word in COUNTED)

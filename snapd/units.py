@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+_LONGEST_SPAN = timedelta(days=36525)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _DURATION = re.compile(r"([0-9]{1,15})\s*([smhdw])")
@@ -22,6 +23,23 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     except OverflowError:
         raise ValueError(f"{text!r} is longer than any archive will live") from None
+
+
+def parse_span(text: str) -> timedelta:
+    """Return a duration as an operator may write it: longer than zero, at most 100 years.
+
+    Raises ValueError with one sentence that says what would be right.
+    """
+    if text.lstrip().startswith("-"):
+        raise ValueError("a duration cannot be negative")
+    if len(text) > 20:
+        raise ValueError('must be a duration, such as "30s", "15m", "2h", "7d" or "1w"')
+    span = parse_duration(text)
+    if not span:
+        raise ValueError("must be longer than zero")
+    if span > _LONGEST_SPAN:
+        raise ValueError("must not be longer than 100 years")
+    return span
 
 
 def format_duration(span: timedelta) -> str:

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import click
 
 from snapd.cli.arguments import json_option
+from snapd.cli.instants import read_or_now
 from snapd.cli.output import fact, print_json
 from snapd.cron import Schedule
 from snapd.errors import UsageError
 from snapd.local_zone import system_timezone
-from snapd.runner import wall_clock
 
 
 @click.command("next")
@@ -32,9 +32,9 @@ def next_command(expression: str, timezone: str | None, since: str | None, count
     zone = timezone or system_timezone()
     try:
         schedule = Schedule.parse(expression, zone)
+        start = read_or_now(since, ZoneInfo(zone))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    start = _instant(since, ZoneInfo(zone)) if since else wall_clock()
     instants = [instant.astimezone(ZoneInfo(zone)) for instant in _coming(schedule, start, count)]
     if as_json:
         print_json({"next": [instant.isoformat() for instant in instants]})
@@ -52,13 +52,3 @@ def _coming(schedule: Schedule, start: datetime, count: int) -> Iterator[datetim
         if at is None:
             return
         yield at
-
-
-def _instant(text: str, zone: ZoneInfo) -> datetime:
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is no instant", hint="ISO 8601 is meant: 2026-11-23T04:00+01:00"
-        ) from error
-    return read if read.tzinfo else read.replace(tzinfo=zone)

@@ -35,6 +35,7 @@ LOOK = {
     "archives": Entry("archives", "List the archives of a backup set."),
     "check": Entry("check", "Check the config, this machine and the lights."),
     "next": Entry("next", "Show the coming instants of a schedule."),
+    "simulate": Entry("simulate", "Show what a retention policy would keep."),
 }
 ACT = {
     "backup": Entry("jobs", "Make a backup now and follow it."),

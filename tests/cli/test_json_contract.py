@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from snapd.cli.program import COMMANDS
+from snapd.cli.projection import projection_json, verdicts_json
+from snapd.cron import Schedule
+from snapd.keep import Keep
+from snapd.model import Archive
+from snapd.retention import Floor, plan
+from snapd.simulation import project
 from tests.cli import canned
 from tests.cli.test_look import ARCHIVES, PIN
 from tests.cli.test_status import DETAILS
@@ -27,10 +34,22 @@ def keys_of(value: Any) -> set[str]:
     return set()
 
 
+def projection() -> Any:
+    start, schedule = datetime(2026, 1, 1, tzinfo=UTC), Schedule.parse("@daily", "UTC")
+    policy = Keep(timezone="UTC", daily=7)
+    return projection_json(project(schedule, policy, start, timedelta(days=40)), schedule, policy, start)
+
+
+def verdicts() -> Any:
+    made = [Archive(f"a{day}", datetime(2026, 1, day, tzinfo=UTC)) for day in (1, 2)]
+    policy = Keep(timezone="UTC", daily=1)
+    return verdicts_json(plan(made, policy, Floor(min_keep=0), datetime(2026, 2, 1, tzinfo=UTC)))
+
+
 @pytest.mark.parametrize(
     "value",
-    [canned.run(), canned.restore(), DETAILS, ARCHIVES, PIN],
-    ids=["run", "restore", "status", "archives", "pin"],
+    [canned.run(), canned.restore(), DETAILS, ARCHIVES, PIN, projection(), verdicts()],
+    ids=["run", "restore", "status", "archives", "pin", "projection", "verdicts"],
 )
 def test_every_key_is_documented(value: Any) -> None:
     assert keys_of(value) - WORDS - {"mail", "shop"} == set()

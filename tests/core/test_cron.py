@@ -344,13 +344,14 @@ def schedule_or_none(expression: str, zone: str) -> Schedule | None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(cron, every), zones, st.one_of(instants, changes), st.integers(0, 3 * 86400))
-def test_after_latest_and_slots_agree(expression: str, zone: str, start: datetime, seconds: int) -> None:
+def test_after_latest_each_and_slots_agree(expression: str, zone: str, start: datetime, seconds: int) -> None:
     schedule = schedule_or_none(expression, zone)
     if schedule is None:
         return
     end = start + timedelta(seconds=seconds)
     found = slots_of(schedule, start, end)
     assert found == sorted(set(found))
+    assert list(schedule.each(start, end)) == found
     assert schedule.slots(start, end) == (Passed(found[0], found[-1], len(found)) if found else None)
     following = schedule.after(end)
     assert following is not None
