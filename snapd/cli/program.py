@@ -49,6 +49,7 @@ ACT = {
     "restore": Entry("restore", "Restore an archive, or parts of it, into a folder."),
 }
 SERVE = {
+    "import": Entry("importing", "Make a config of a crontab or a tarsnapper file."),
     "init": Entry("init", "Create the stores of the config."),
     "run": Entry("run", "Run the daemon in the foreground (systemd does)."),
     "reload": Entry("reload", "Let the daemon read its config again."),
