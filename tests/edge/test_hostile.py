@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_daemon import BORG, Place, until
+from tests.fakes.place import BORG, Place, until
 
 EXPIRE = '[backup.mail.expire]\nschedule = "@yearly"\nmin_keep = 1\ndeltas = ["1s", "2s"]\n'
 STRANGERS = (

@@ -17,9 +17,9 @@ from snapd.engines.borg_messages import Listener
 from snapd.errors import RefusedError
 from snapd.history import History
 from snapd.schedule import AlarmClock
-from tests.edge.test_daemon import DEADLINE_S, Place, until
 from tests.edge.test_hostile import EXPIRE, borg, lie
 from tests.edge.test_hostile import place as place_fixture
+from tests.fakes.place import DEADLINE_S, Place, until
 
 place = place_fixture
 
