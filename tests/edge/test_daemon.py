@@ -6,13 +6,15 @@ import contextlib
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from snapd.errors import NoDaemonError, RefusedError
-from tests.fakes.place import CONFIG, DEADLINE_S, Place, places, until, works
+from tests.fakes.place import BORG, CONFIG, DEADLINE_S, Place, places, until, works
 
 
 @pytest.fixture
