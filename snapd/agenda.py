@@ -65,33 +65,40 @@ def settle_slots(
 
     `unfinished` is the job's due or running row, `previous` its last ended row, `awake` whether the daemon
     ran all the while. One slot, just now, is a due row; several, or one noticed late, are a `missed` row and
-    one catch-up run. While a row is unfinished or the set is paused they are `skipped`, in one row for each
-    stretch; a row that waits for its retry is taken over instead: it ends `failed`, and the new one starts at
-    once and keeps the count of failures.
+    one catch-up run. While the set is paused they are `skipped`, in one row for each stretch, and so they are
+    while a row is unfinished; but what passed while no daemon ran was `missed`, and the row that waits makes
+    up for it. A row that waits for its retry is taken over instead: it ends `failed`, and the new one starts
+    at once and keeps the count of failures.
     """
     if paused:
         return _skip(job, passed, now, new_id, previous=previous, why="the set is paused")
     if unfinished is not None and _waits_for_retry(unfinished, now):
-        successor = new_run(job, passed.last, Cause.SCHEDULE, new_id())
-        return Settled(
-            updated=(_give_up(unfinished, now),), added=(replace(successor, failures=unfinished.failures),)
-        )
-    if unfinished is not None:
+        *lost, due = _begin(job, passed, now, new_id, awake=awake)
+        successor = replace(due, failures=unfinished.failures)
+        return Settled(updated=(_give_up(unfinished, now),), added=(*lost, successor))
+    if unfinished is not None and awake:
         state = "ran" if unfinished.running else "was due"
         why = f"the same job {state} (run {unfinished.run_id})"
         return _skip(job, passed, now, new_id, previous=previous, why=why)
+    if unfinished is not None:
+        return Settled(added=(_missed(job, passed, now, new_id),))
+    return Settled(added=tuple(_begin(job, passed, now, new_id, awake=awake)))
+
+
+def _begin(job: str, passed: Passed, now: datetime, new_id: NewId, *, awake: bool) -> list[Run]:
+    """Return the row of the slots that no run was made for, if there are any, and then the due row."""
     due = new_run(job, passed.last, Cause.SCHEDULE, new_id())
     if passed.count == 1 and now - passed.last <= PROMPT:
-        return Settled(added=(due,))
+        return [due]
     if awake and now - passed.first <= PROMPT:
         hasty = replace(_stretch(job, passed, now, new_id()), outcome=Outcome.SKIPPED, slots=passed.count - 1)
-        return Settled(added=(replace(hasty, message="the next slot came at once"), due))
-    missed = replace(
-        _stretch(job, passed, now, new_id()),
-        outcome=Outcome.MISSED,
-        message="the daemon did not run",
-    )
-    return Settled(added=(missed, new_run(job, passed.last, Cause.CATCH_UP, new_id())))
+        return [replace(hasty, message="the next slot came at once"), due]
+    return [_missed(job, passed, now, new_id), replace(due, cause=Cause.CATCH_UP)]
+
+
+def _missed(job: str, passed: Passed, now: datetime, new_id: NewId) -> Run:
+    row = _stretch(job, passed, now, new_id())
+    return replace(row, outcome=Outcome.MISSED, message="the daemon did not run")
 
 
 def _stretch(job: str, passed: Passed, now: datetime, run_id: str) -> Run:

@@ -40,10 +40,15 @@ def once(at: datetime = NOW) -> Passed:
 
 
 def settle(
-    passed: Passed, unfinished: Run | None = None, previous: Run | None = None, *, paused: bool = False
+    passed: Passed,
+    unfinished: Run | None = None,
+    previous: Run | None = None,
+    *,
+    paused: bool = False,
+    awake: bool = True,
 ) -> agenda.Settled:
     return agenda.settle_slots(
-        JOB, passed, NOW, ids(), unfinished=unfinished, previous=previous, paused=paused
+        JOB, passed, NOW, ids(), unfinished=unfinished, previous=previous, paused=paused, awake=awake
     )
 
 
@@ -75,9 +80,7 @@ def test_several_slots_of_a_few_seconds_were_not_missed_by_a_daemon_that_ran() -
 
 def test_the_same_slots_were_missed_by_a_daemon_that_did_not_run() -> None:
     seconds = Passed(NOW - timedelta(seconds=2), NOW, 3)
-    settled = agenda.settle_slots(
-        JOB, seconds, NOW, ids(), unfinished=None, previous=None, paused=False, awake=False
-    )
+    settled = settle(seconds, awake=False)
     assert [(run.outcome, run.cause) for run in settled.added] == [
         (Outcome.MISSED, Cause.SCHEDULE),
         (None, Cause.CATCH_UP),
@@ -87,6 +90,20 @@ def test_the_same_slots_were_missed_by_a_daemon_that_did_not_run() -> None:
 def test_one_slot_noticed_late_was_missed_too() -> None:
     settled = settle(once(NOW - HOUR))
     assert [run.outcome for run in settled.added] == [Outcome.MISSED, None]
+
+
+def test_slots_of_a_daemon_that_did_not_run_are_missed_though_a_row_waited_which_makes_up_for_them() -> None:
+    (missed,) = settle(Passed(NOW - 5 * HOUR, NOW - HOUR, 5), due(), awake=False).added
+    assert (missed.outcome, missed.slots, missed.message) == (Outcome.MISSED, 5, "the daemon did not run")
+
+
+def test_slots_missed_while_a_row_waited_for_its_retry_are_told_and_it_is_taken_over() -> None:
+    waits = replace(due(), attempts=1, failures=2, not_before=NOW + HOUR)
+    settled = settle(Passed(NOW - 5 * HOUR, NOW - HOUR, 5), waits, awake=False)
+    assert [(run.run_id, run.outcome) for run in settled.updated] == [("old", Outcome.FAILED)]
+    missed, successor = settled.added
+    assert (missed.outcome, missed.slots) == (Outcome.MISSED, 5)
+    assert (successor.cause, successor.failures, successor.slot) == (Cause.CATCH_UP, 2, NOW - HOUR)
 
 
 def test_a_slot_during_a_run_is_skipped_and_says_by_which() -> None:
