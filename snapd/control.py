@@ -57,10 +57,18 @@ class Server:
     """Answers requests, each in a thread of its own; bounded in number, size and time.
 
     Peers must be root, ourselves, or a member of the socket's group. `refused(reason, peer)` is called for
-    everything that was turned away; it must not raise.
+    everything that was turned away; it must not raise. `request_s`: how long a request may take to arrive.
     """
 
-    def __init__(self, folder: Path, answer: Answer, refused: Callable[[str, Peer | None], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        answer: Answer,
+        refused: Callable[[str, Peer | None], None],
+        *,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        self._request_s = request_s
         self._path = folder / SOCKET
         self._answer = answer
         self._refused = refused
@@ -116,7 +124,10 @@ class Server:
     def _converse(self, connection: socket.socket, peer: Peer) -> None:
         try:
             self._admit(peer)
-            request = {**_parse(_read_line(connection, time.monotonic() + REQUEST_S)), PEER_UID: peer.uid}
+            request = {
+                **_parse(_read_line(connection, time.monotonic() + self._request_s)),
+                PEER_UID: peer.uid,
+            }
         except (SnapdError, ValueError, TimeoutError) as error:
             text = "the request took too long" if isinstance(error, TimeoutError) else str(error)
             self._refused(text, peer)

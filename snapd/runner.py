@@ -42,7 +42,8 @@ class Runner:
     """Runs what is due, one run at a time, and a restore test beside it.
 
     `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
-    `steady` counts the seconds that runs take. `in_use` names archives that somebody restores from by hand.
+    `steady` counts the seconds that runs take, and those that a look waits for the lock. `in_use` names
+    archives that somebody restores from by hand.
     `changed` is called whenever a run starts or ends.
     `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
     """
@@ -242,13 +243,13 @@ class Runner:
     def _lock_beside(self, run_id: str, job: str, *, beside_strangers: bool = True) -> SingleLock:
         """Take the lock for what is no run: whatever is due goes first."""
         lock = SingleLock(self._folders.state)
-        until = time.monotonic() + READ_WAIT_S
+        until = self._steady() + READ_WAIT_S
         while (
             self._turns.next()
             or not (beside_strangers or self._turns.no_stranger_reads())
             or not lock.try_acquire(self._turns.holder(run_id, job))
         ):
-            if time.monotonic() > until:
+            if self._steady() > until:
                 raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
             self._turns.stopping.wait(LOCK_POLL_S)
         return lock

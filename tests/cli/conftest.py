@@ -21,9 +21,6 @@ import pytest
 from tests.cli.canned import FakeDaemon
 
 DEADLINE_S = 60.0
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 and not os.environ.get("CI"), reason="only root can become somebody else"
-)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ import pytest
 from snapd.lock import Holder, SingleLock
 from tests.cli.box import Box
 from tests.cli.canned import NOW, FakeDaemon, backup_set, done, restore, status
-from tests.cli.conftest import DEADLINE_S, Program, needs_root
+from tests.cli.conftest import DEADLINE_S, Program
 from tests.cli.test_look import ARCHIVES
 from tests.cli.test_status import DETAILS
+from tests.needs import needs_root
 
 if shutil.which("borg") is None and not os.environ.get("CI"):
     pytest.skip("borg is not installed", allow_module_level=True)

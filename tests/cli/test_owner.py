@@ -10,7 +10,7 @@ from pathlib import Path
 from snapd.cli.credentials import loaded_by, provide
 from snapd.cli.owner import Owner, become_owner, command, environment, owner_of
 from snapd.config import Folders
-from tests.cli.conftest import needs_root
+from tests.needs import needs_root
 
 NOBODY = Owner(uid=65534, gid=65534, name="nobody", home="/nonexistent")
 ASK = """

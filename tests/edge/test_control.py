@@ -29,6 +29,7 @@ from snapd.control import (
     error_event,
 )
 from snapd.errors import NoDaemonError, RefusedError
+from tests.needs import needs_root
 
 DEADLINE_S = 20.0
 
@@ -199,17 +200,15 @@ def test_a_request_that_never_ends_is_cut_at_its_bound(folder: Path) -> None:
     assert "too long" in event["message"]
 
 
-def test_a_request_that_trickles_in_is_cut_at_its_deadline(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snapd.control.REQUEST_S", 0.2)
-    with raw(folder) as connection:
-        try:
-            while True:
-                connection.sendall(b" ")
-                time.sleep(0.01)  # each byte in time, the request never whole
-        except ConnectionError:
-            return
+def test_a_request_that_trickles_in_is_cut_at_its_deadline(tmp_path: Path, answering: Answering) -> None:
+    server = Server(tmp_path, answering, answering.refused, request_s=0.2)
+    server.start()
+    with raw(tmp_path) as connection, contextlib.suppress(ConnectionError):
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.01)  # each byte in time, the request never whole
+    server.stop()
+    assert answering.refusals == ["the request took too long"]
 
 
 def test_an_exception_in_an_answer_ends_that_conversation_only(folder: Path, answering: Answering) -> None:
@@ -272,7 +271,7 @@ print(s.makefile().readline())
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a stranger")
+@needs_root
 def test_a_stranger_is_refused_even_when_the_file_mode_lets_him_in(
     passable: Path, answering: Answering
 ) -> None:

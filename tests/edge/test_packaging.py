@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapd.config import Daemon
+from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("packaging")  # one installation, in the order of this file
@@ -21,10 +22,6 @@ WORSE_THAN = "17"  # tenths: an exposure of 1.7
 def run(*argv: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], **(env or {})}
     return subprocess.run(argv, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-
-
-def lacks(*commands: str) -> bool:
-    return not os.environ.get("CI") and any(shutil.which(name) is None for name in commands)
 
 
 @pytest.fixture
@@ -48,13 +45,13 @@ def directives(unit: Path) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.skipif(lacks("systemd-analyze"), reason="systemd-analyze is missing")
+@needs("systemd-analyze")
 def test_the_unit_exposes_no_more_than_1_7(unit: Path) -> None:
     done = run("systemd-analyze", "security", "--offline=true", f"--threshold={WORSE_THAN}", unit)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(lacks("systemd-analyze"), reason="systemd-analyze is missing")
+@needs("systemd-analyze")
 def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
     done = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from snapd.proc import Launcher
 from tests.fakes.launchers import OnSmallDisk
 from tests.fakes.mounts import among_mounts, beside_hung_mounts
 from tests.fakes.work import START, World, set_of, world
+from tests.needs import needs_root
 
 
 @pytest.fixture
@@ -312,9 +312,7 @@ def test_a_dump_that_shrank_within_its_limit_is_fine(here: World) -> None:
     assert run(here.work(set_of(dump=(make_shop(path, sales=150),)))).outcome is Outcome.OK
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 and os.environ.get("CI") != "true", reason="only root can mount a small disk"
-)
+@needs_root
 def test_a_full_staging_disk_fails_the_run_and_the_next_one_works(here: World) -> None:
     backup_set = set_of(dump=(make_shop(here.folders.state.parent / "shop.db", sales=500),))
     here.launcher = OnSmallDisk()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -23,10 +21,9 @@ from snapd.model import Outcome
 from snapd.proc import Launcher
 from tests.fakes.mounts import among_mounts
 from tests.fakes.work import set_of, world
+from tests.needs import needs
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("borg") is None and os.environ.get("CI") != "true", reason="Borg is not installed"
-)
+pytestmark = needs("borg")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 from snapd.lock import Holder, SingleLock, Wanted
 from snapd.proc import Command, Launcher
+from tests.needs import needs_root
 
 ROOT = str(Path(__file__).resolve().parents[2])
 SINCE = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -188,7 +189,7 @@ def test_the_descriptor_is_not_inherited_unless_asked_for(tmp_path: Path) -> Non
     lock.release()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for another user")
+@needs_root
 def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
     os.chown(tmp_path, 54321, 54322)
     lock = SingleLock(tmp_path)

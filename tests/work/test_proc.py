@@ -27,6 +27,7 @@ from snapd.proc import (
     Limits,
     raise_if_cut,
 )
+from tests.needs import needs_root
 
 ENV = {"PATH": os.environ.get("PATH", os.defpath)}
 QUICK = Limits(wall=0.3, grace=0.3)
@@ -350,7 +351,7 @@ for privileged in (True, False):
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand an ambient capability to a process")
+@needs_root
 def test_only_privileged_children_keep_our_ambient_capability() -> None:
     root = str(Path(__file__).resolve().parents[2])
     nobody = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from snapd.history import Run
 from snapd.jobs.base import Work
 from snapd.lock import Holder, SingleLock
 from snapd.model import Cause, Outcome
+from snapd.runner import READ_WAIT_S
 from tests.fakes.scene import DEADLINE_S, MINUTE, START, Scene, backed_up_for_long, until
 
 
@@ -143,14 +145,16 @@ def test_a_run_waits_for_the_lock_of_somebody_else_and_says_so(scene: Scene) -> 
     assert scene.ended(run).outcome is Outcome.OK
 
 
-def test_a_look_at_the_store_gives_up_only_after_its_patience(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snapd.runner.READ_WAIT_S", 0.0)
+def test_a_look_at_the_store_gives_up_only_after_its_patience(scene: Scene) -> None:
     other = SingleLock(scene.folders.state)
     assert other.try_acquire(Holder(pid=1, run_id="theirs", job="backup:web", since=START))
-    with pytest.raises(BusyError):
-        scene.runner.look("backup:mail", lambda work: work.engine.archives())
+    with ThreadPoolExecutor(1) as beside:
+        look = beside.submit(scene.runner.look, "backup:mail", lambda work: work.engine.archives())
+        while not look.done():
+            scene.clock.at += timedelta(seconds=READ_WAIT_S)
+            time.sleep(0.005)
+        with pytest.raises(BusyError):
+            look.result()
     other.release()
     assert scene.runner.look("backup:mail", lambda work: work.engine.archives()) == ()
     assert scene.runner.lock.holder() is None

@@ -11,6 +11,7 @@ from snapd.config import Secret
 from snapd.errors import InterruptedRunError, KeyFaultError
 from snapd.proc import Launcher
 from snapd.secret import problem, resolve
+from tests.needs import needs_root
 
 ENVIRON = {"PATH": os.environ.get("PATH", os.defpath)}
 
@@ -74,12 +75,12 @@ def test_a_file_that_others_have_access_to_is_refused_with_the_cure(tmp_path: Pa
     assert (found.message, found.hint) == (caught.value.message, caught.value.hint)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root's")
+@needs_root
 def test_a_file_of_root_that_our_group_may_read_is_fine(tmp_path: Path) -> None:
     assert resolved(secret_file(tmp_path, mode=0o640)) == "hunter2"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another group")
+@needs_root
 def test_a_file_of_root_that_a_strange_group_may_read_is_refused(tmp_path: Path) -> None:
     secret = secret_file(tmp_path, mode=0o640)
     assert secret.file is not None

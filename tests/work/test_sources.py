@@ -17,9 +17,9 @@ from snapd.proc import Launcher
 from snapd.sources.base import Tools
 from snapd.sources.files import FilesSource
 from tests.fakes.mounts import ROOT, among_mounts, beside_hung_mounts
+from tests.needs import needs_root
 
 NOBODY = 65534
-CI = os.environ.get("CI") == "true"
 
 
 def test_paths_that_are_left_are_saved_and_the_missing_one_is_named(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_link_whose_target_is_not_saved_is_told(tmp_path: Path) -> None:
         assert prepared.lacking == ()
 
 
-@pytest.mark.skipif(os.geteuid() != 0 and not CI, reason="only root can become somebody else")
+@needs_root
 def test_a_path_that_this_user_cannot_read_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("x")

@@ -22,10 +22,9 @@ from snapd.sources import sqlite_child
 from snapd.sources.base import Tools
 from snapd.sources.sqlite import SqliteSource
 from tests.fakes.launchers import OnSmallDisk
+from tests.needs import needs_root
 
 NOBODY = 65534
-CI = os.environ.get("CI") == "true"
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0 and not CI, reason="only root can become somebody else")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -269,7 +268,7 @@ def shared(passable: Path) -> Path:
     return passable
 
 
-@ROOT_ONLY
+@needs_root
 def test_a_wal_database_in_a_folder_of_another_user_fails_with_the_cure(shared: Path) -> None:
     make_shop(shared / "app/shop.db", journal="wal")
     source = source_of(shared / "app/shop.db", shared / "staging", AsNobody())
@@ -280,7 +279,7 @@ def test_a_wal_database_in_a_folder_of_another_user_fails_with_the_cure(shared: 
     assert names_in(shared / "app") == ["shop.db"]
 
 
-@ROOT_ONLY
+@needs_root
 def test_a_wal_database_that_its_application_has_open_can_be_read_by_others(shared: Path) -> None:
     make_shop(shared / "app/shop.db", journal="wal")
     with closing(sqlite3.connect(shared / "app/shop.db")) as shop:
@@ -291,7 +290,7 @@ def test_a_wal_database_that_its_application_has_open_can_be_read_by_others(shar
             assert restored.scalar("SELECT count(*) FROM sales") == 1
 
 
-@ROOT_ONLY
+@needs_root
 def test_no_file_is_left_that_would_lock_the_owner_out(shared: Path) -> None:
     make_shop(shared / "app/shop.db", journal="wal")
     (shared / "app").chmod(0o777)
@@ -301,7 +300,7 @@ def test_no_file_is_left_that_would_lock_the_owner_out(shared: Path) -> None:
     assert names_in(shared / "app") == ["shop.db"]
 
 
-@ROOT_ONLY
+@needs_root
 def test_files_left_beside_a_database_shared_by_a_group_belong_to_the_group(shared: Path) -> None:
     group = 4321
     make_shop(shared / "app/shop.db", journal="wal")
@@ -316,7 +315,7 @@ def test_files_left_beside_a_database_shared_by_a_group_belong_to_the_group(shar
         assert path.stat().st_mode & stat.S_IWGRP
 
 
-@ROOT_ONLY
+@needs_root
 def test_a_database_that_the_dumping_user_may_not_read_fails_with_the_cure(shared: Path) -> None:
     make_shop(shared / "app/shop.db")
     (shared / "app/shop.db").chmod(0o600)
@@ -326,7 +325,7 @@ def test_a_database_that_the_dumping_user_may_not_read_fails_with_the_cure(share
     assert "group" in told.value.hint
 
 
-@ROOT_ONLY
+@needs_root
 def test_a_full_staging_disk_is_told_as_such(tmp_path: Path) -> None:
     make_shop(tmp_path / "shop.db", megabytes=1)
     source = source_of(tmp_path / "shop.db", tmp_path / "staging", OnSmallDisk())
