@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snapd.expiry_events import EXPIRY_EVENTS
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -157,27 +159,8 @@ _event(
     "A creation took longer than max_hold while another waited; it keeps what it stored and goes on later.",
     "6: run_id backup_set kind duration_s",
 )
-_event(
-    "expiry-planned",
-    "1d5034a2152d46f5afab68f15ad601c4",
-    "expiry of {backup_set}: {keep} to keep, {delete} to delete",
-    "What an expiry decided, before it deletes.",
-    "6: backup_set keep delete",
-)
-_event(
-    "expiry-held",
-    "117e3b4581cb4653b5aca5d20d9868fd",
-    "expiry of {backup_set} is held[: {reason}]",
-    "An expiry deletes nothing until the reason is gone.",
-    "4: backup_set reason hint",
-)
-_event(
-    "archives-deleted",
-    "3da0cfadf77f4c028f80efbb2024ca54",
-    "{count} archives of {backup_set} deleted",
-    "A batch of an expiry was deleted. ARCHIVES has one name a line.",
-    "6: backup_set count archives",
-)
+for _facts in EXPIRY_EVENTS:
+    _event(*_facts)
 _event(
     "restore-finding",
     "a7ef62bd70284f54a4111d3462b3434b",
@@ -198,28 +181,6 @@ _event(
     "{count:count suspect archive} of {backup_set} accepted",
     "An operator vouched for archives that were suspect. ARCHIVES has one name a line.",
     "6: backup_set count archives peer_uid",
-)
-_event(
-    "pinned",
-    "a8d1b31e95ba4198a5891be8f615f2a4",
-    "{archive} of {backup_set} is pinned[: {reason}]",
-    "An operator pinned an archive: expiry keeps it, whatever the policy says.",
-    "6: backup_set archive reason peer_uid",
-)
-_event(
-    "unpinned",
-    "c0263d582881493ca9c9d2fddeaf91a2",
-    "{archive} of {backup_set} is no longer pinned",
-    "An operator took a pin back: the policy decides again.",
-    "6: backup_set archive peer_uid",
-)
-_event(
-    "pinned-lost",
-    "68c2e3e022c34ae7972521609cff9047",
-    "{count:count pinned archive} of {backup_set} not in the store any more",
-    "Somebody else deleted what was to be kept. Each expiry tells it, until they are unpinned. ARCHIVES has "
-    "one name a line.",
-    "4: backup_set count archives",
 )
 _event(
     "scheduler-restarted",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -39,6 +39,7 @@ __all__ = ["LISTINGS", "InUse", "Operations", "reload_refused"]
 
 
 RESTORE = "restore"  # beside the kinds of runs, a word that `history` knows
+MOST_NAMES = 1000  # in one request for approval
 LISTINGS = 4  # at once: each holds a connection for as long as it waits for the lock
 
 
@@ -87,7 +88,9 @@ class Operations:
             case "archives":
                 yield from self.archives(str(request["set"]), refresh=request.get("refresh") is True)
             case "plan":
-                yield from self.plan(str(request["set"]), approve=request.get("approve") is True)
+                yield from self.plan(
+                    str(request["set"]), approve=request.get("approve") is True, uid=_who(request)
+                )
             case "hold":
                 yield from self._hold(str(request["set"]), str(request["archive"]))
             case "reload":
@@ -104,6 +107,8 @@ class Operations:
                 yield _done(**self.resume(str(request["set"])))
             case "accept":
                 yield _done(**self.accept(str(request["set"]), _who(request)))
+            case "approve":
+                yield _done(**self.approve(request, _who(request)))
             case "pin":
                 yield from self._pins.pin(
                     str(request["archive"]),
@@ -172,13 +177,41 @@ class Operations:
             pinned_lost=lost_pins(backup_set, pins, known),
         )
 
-    def plan(self, name: str, *, approve: bool) -> Answer:
-        """What expiry would do now, from a fresh listing under the lock; `approve` approves those names."""
+    def plan(self, name: str, *, approve: bool, uid: int) -> Answer:
+        """What expiry would do now, from a fresh listing under the lock; `approve` approves those names, if
+        that is what holds them.
+        """
         backup_set = self._set(name)
         yield {"event": "listing", "store": backup_set.store}
         with self._listings.place():
             decision = self._runner.look(job_id(Kind.EXPIRE, name), partial(_decided, approve=approve))
-        yield _done(plan=expire.decision_json(decision), approved=approve)
+        approved = approve and decision.hold is not None and decision.hold.approvable
+        if approved:
+            self._tell_approved(name, decision.planned, uid)
+        yield _done(plan=expire.decision_json(decision), approved=approved)
+
+    def approve(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
+        """Approve the names of a plan as it was shown; `further` ones join those before them."""
+        name, names = str(request["set"]), request["names"]
+        backup_set = self._set(name)
+        if not isinstance(names, list) or len(names) > MOST_NAMES:
+            raise UsageError(f"the names must be a list of at most {MOST_NAMES}")
+        strangers = [item for item in names if not isinstance(item, str) or not backup_set.owns(item)]
+        if strangers:
+            raise UsageError(f"{strangers[0]!r} is no archive of the backup set {name!r}")
+        policy = expire.policy_of(backup_set, self._situation().accepted.config)
+        if request["policy"] != policy:
+            raise UsageError(
+                f"the retention policy of {name!r} is another one than when the plan was shown",
+                hint=f"look at the plan again: snapd-backup expire {name} --plan",
+            )
+        further = request.get("further") is True
+        self._history.approve(name, names, policy, self._runner.clock(), further=further)
+        self._tell_approved(name, names, uid)
+        return {"set": name, "approved": len(names)}
+
+    def _tell_approved(self, name: str, names: Sequence[str], uid: int) -> None:
+        log.info("expiry-approved", backup_set=name, count=len(names), archives=list(names), peer_uid=uid)
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -276,7 +309,7 @@ class Operations:
 
 def _decided(work: Work, *, approve: bool) -> expire.Decision:
     decision = expire.decide(work, work.engine.archives())
-    if approve:
+    if approve and decision.hold is not None and decision.hold.approvable:
         expire.approve(work, decision)
     return decision
 

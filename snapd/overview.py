@@ -16,13 +16,22 @@ from snapd import __version__, machine
 from snapd.config import BackupSet, Folders
 from snapd.cron import Schedule
 from snapd.engines.base import Properties
-from snapd.facts import lights_of
+from snapd.facts import expiry_standing, lights_of
 from snapd.history import History
 from snapd.lock import SingleLock
 from snapd.model import Kind, Problem, job_id, split_job_id
 from snapd.runner import Runner
 from snapd.state_folder import Accepted, Loaded
-from snapd.views import known_json, lights_json, lost_pins, problem_json, progress_json, run_json, some_of
+from snapd.views import (
+    known_json,
+    lights_json,
+    lost_pins,
+    problem_json,
+    progress_json,
+    run_json,
+    some_of,
+    standing_json,
+)
 
 _DOES = {1: "runs", 2: "runs in the second lane", None: "stands aside"}
 _INSTANT = timedelta(microseconds=1)
@@ -162,10 +171,17 @@ class Overview:
             "archives": len(known),
             "newest": known_json(known[0]) if known else None,
             "pinned_lost": lost_pins(backup_set, pins, known),
+            "expiry": self._expiry(backup_set, config.daemon.timezone, now),
             "jobs": {
                 kind: self._job_status(kind, backup_set, coming) for kind in Kind if backup_set.has(kind)
             },
         }
+
+    def _expiry(self, backup_set: BackupSet, timezone: str, now: datetime) -> dict[str, Any] | None:
+        standing = expiry_standing(backup_set, timezone, self._history, now)
+        if standing is None:
+            return None
+        return standing_json(standing.completed, standing.late, standing.why)
 
     def _job_status(
         self, kind: Kind, backup_set: BackupSet, coming: Mapping[str, datetime]

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from operator import attrgetter
 
 from snapd.deltas import Deltas
@@ -60,12 +61,33 @@ class Circumstances:
     clock_stepped: bool = False
 
 
+class Guard(StrEnum):
+    """What can hold an expiry back; each has its own event in the journal."""
+
+    SUSPECT = "suspect"
+    BACKUP_FAILED = "backup-failed"
+    NOT_FRESH = "not-fresh"
+    REBUILT = "rebuilt"
+    FOREIGN = "foreign"
+    POLICY_CHANGED = "policy-changed"
+    CLOCK_JUMPED = "clock-jumped"
+
+    @property
+    def approvable(self) -> bool:
+        """Whether an operator's yes to the plan releases what it holds."""
+        return self not in (Guard.SUSPECT, Guard.BACKUP_FAILED, Guard.NOT_FRESH)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why an expiry does nothing now. `approvable` when an operator's yes to the plan would release it."""
+    """Why an expiry does nothing now: which guard holds it, and its reason in words."""
 
+    guard: Guard
     reason: str
-    approvable: bool
+
+    @property
+    def approvable(self) -> bool:
+        return self.guard.approvable
 
 
 def plan(
@@ -162,39 +184,40 @@ def hold(circumstances: Circumstances, *, max_share: float = 0.5) -> Hold | None
     rebuilt from nothing; else only for more than `max_share` of more than ten archives, at the first expiry
     of archives that we did not make, a policy that differs from the last completed one, or a clock step.
     """
-    reason = _held_because(circumstances)
-    if reason:
-        return Hold(reason, approvable=False)
-    if circumstances.deletions == 0:
+    held = _doubtful(circumstances)
+    if held is not None or circumstances.deletions == 0:
+        return held
+    unexplained = _unexplained(circumstances, max_share)
+    if unexplained is None:
         return None
-    reason = _unexplained(circumstances, max_share)
-    return Hold(f"{reason}: {_share(circumstances)}", approvable=True) if reason else None
+    return Hold(unexplained.guard, f"{unexplained.reason}: {_share(circumstances)}")
 
 
-def _held_because(seen: Circumstances) -> str:
+def _doubtful(seen: Circumstances) -> Hold | None:
     failed = seen.last_outcome is Outcome.FAILED
     full = failed and seen.last_error_code == "space"
     if seen.suspects:
-        return f"{seen.suspects} suspect {'archive waits' if seen.suspects == 1 else 'archives wait'}"
+        waiting = "archive waits" if seen.suspects == 1 else "archives wait"
+        return Hold(Guard.SUSPECT, f"{seen.suspects} suspect {waiting}")
     if failed and not full:
-        return f"the last backup failed ({seen.last_error_code or 'failed'})"
+        return Hold(Guard.BACKUP_FAILED, f"the last backup failed ({seen.last_error_code or 'failed'})")
     if seen.not_fresh and not full:
-        return f"the set is not fresh: {seen.not_fresh}"
-    return ""
+        return Hold(Guard.NOT_FRESH, f"the set is not fresh: {seen.not_fresh}")
+    return None
 
 
-def _unexplained(seen: Circumstances, max_share: float) -> str:
+def _unexplained(seen: Circumstances, max_share: float) -> Hold | None:
     if seen.rebuilt:
-        return "the history was rebuilt from nothing"
+        return Hold(Guard.REBUILT, "the history was rebuilt from nothing")
     if seen.archives <= 10 or seen.deletions <= max_share * seen.archives:
-        return ""
+        return None
     if seen.completed_policy is None and seen.foreign:
-        return "first expiry of archives that were not made here"
+        return Hold(Guard.FOREIGN, "first expiry of archives that were not made here")
     if seen.completed_policy not in (None, seen.policy):
-        return "the retention policy, pattern or zone changed"
+        return Hold(Guard.POLICY_CHANGED, "the retention policy, pattern or zone changed")
     if seen.clock_stepped:
-        return "the clock jumped"
-    return ""
+        return Hold(Guard.CLOCK_JUMPED, "the clock jumped")
+    return None
 
 
 def _share(seen: Circumstances) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from snapd import jobs, machine
 from snapd.config import Folders
 from snapd.errors import BusyError
+from snapd.facts import expiry_standing
 from snapd.history import History
 from snapd.logger import log
 from snapd.model import Problem
@@ -72,6 +73,21 @@ class Upkeep:
         with suppress(BusyError):  # a long run: tomorrow, then
             self._alone("tidy", self._remove_leftovers)
         self._history.compact(self._clock())
+        self.tell_late_expiries()
+
+    def tell_late_expiries(self) -> None:
+        """Tell the journal of each set whose expiry could not finish for long."""
+        config, now = self._accepted().config, self._clock()
+        for name, backup_set in config.backup.items():
+            standing = expiry_standing(backup_set, config.daemon.timezone, self._history, now)
+            if standing is not None and standing.late is not None:
+                log.warning(
+                    "expiry-late",
+                    backup_set=name,
+                    seconds=round(standing.late.total_seconds()),
+                    reason=standing.why,
+                    completed=standing.completed and standing.completed.isoformat(),
+                )
 
     def _remove_leftovers(self) -> None:
         alive = frozenset(run.run_id for run in self._history.unfinished() if run.running)

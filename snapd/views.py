@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from snapd.config import BackupSet
@@ -129,6 +129,15 @@ def _seconds(count: object) -> float:
 
 def lights_json(lights: Lights) -> dict[str, Any]:
     return {label: {"on": light.on, "why": light.why} for label, light in lights}
+
+
+def standing_json(completed: datetime | None, late: timedelta | None, why: str) -> dict[str, Any]:
+    """How an expiry stands; `why` says what is in its way, when it is late."""
+    return {
+        "completed": _iso(completed),
+        "late_s": None if late is None else late.total_seconds(),
+        "why": why if late is not None else None,
+    }
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

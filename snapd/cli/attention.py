@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from snapd.cli import words
 from snapd.cli.marks import LETTERS
 from snapd.cli.output import escaped, fact
 from snapd.cli.table import Cell, print_rows, print_sentence
 
 
 def needs_attention(status: dict[str, Any]) -> bool:
-    """Whether a light is off, a pinned archive is gone, another file than the one on disk is in force, or the
-    machine has a fault.
+    """Whether a light is off, a pinned archive is gone, an expiry is late, another file than the one on disk
+    is in force, or the machine has a fault.
     """
     history = status["history"]
     return bool(
         lights_off(status)
-        or any(item["pinned_lost"] for item in status["sets"])
+        or any(item["pinned_lost"] or is_late(item) for item in status["sets"])
         or status["config"]["refused"]
         or status["problems"]
         or history["unwritten"]
@@ -51,6 +53,19 @@ def print_off(off: list[tuple[str, str, str]]) -> None:
         ],
         indent="  ",
     )
+
+
+def is_late(item: dict[str, Any]) -> bool:
+    """Whether the expiry of a set could not finish for long."""
+    return item["expiry"] is not None and item["expiry"]["late_s"] is not None
+
+
+def print_late(item: dict[str, Any], now: datetime) -> None:
+    """Say since when the expiry of a set could not finish, and why."""
+    expiry = item["expiry"]
+    completed = expiry["completed"]
+    last = f"was last completed {words.ago(completed, now)}" if completed else "was never completed"
+    print_sentence(f"Expiry of {escaped(item['name'])} {last}: {escaped(expiry['why'])}")
 
 
 def print_lost(names: list[str]) -> None:

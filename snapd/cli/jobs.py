@@ -11,7 +11,7 @@ from snapd.cli.follow import follow
 from snapd.cli.invocation import Invocation
 from snapd.cli.lazily import load
 from snapd.cli.output import aside, escaped, fact, print_json
-from snapd.cli.plan import print_plan
+from snapd.cli.plan import print_hold, print_plan
 from snapd.control import Request
 from snapd.errors import BusyError, NoDaemonError, UsageError
 
@@ -64,27 +64,37 @@ def restore_test_command(
 @click.command("expire")
 @set_argument()
 @click.option("--plan", is_flag=True, help="Show what would be kept and deleted, and why; delete nothing.")
-@click.option("--approve", is_flag=True, help="Show the plan and approve the deletion of the names in it.")
+@click.option(
+    "--all", "everything", is_flag=True, help="With --plan: every archive and why, not groups only."
+)
+@click.option("--approve", is_flag=True, help="Show the plan, ask, and approve the deletion of its names.")
+@click.option("--yes", is_flag=True, help="With --approve: do not ask.")
 @run_options
 @pass_invocation
 def expire_command(  # noqa: PLR0917 - click calls it by keyword
     invocation: Invocation,
     backup_set: str,
     plan: bool,
+    everything: bool,
     approve: bool,
+    yes: bool,
     detach: bool,
     no_wait: bool,
     as_json: bool,
 ) -> int:
     """Delete the archives of SET that its retention policy no longer keeps.
 
-    An approval holds for the names shown, for 7 days, and lapses with a change of the policy.
+    An approval holds for the names shown, for 7 days, and lapses with a change of the policy. It is for plans
+    that wait for one; nothing else is released by it.
     Exit status: 0 ok, 3 held back, 1 failed or interrupted, 75 the lock is held (with --no-wait).
     """
     if plan and approve:
         raise UsageError("--plan and --approve exclude each other", hint="--approve shows the plan too")
-    if plan or approve:
-        return _plan(invocation, backup_set, approve=approve, as_json=as_json)
+    if approve:
+        status: int = load("approve").approve(invocation, backup_set, yes=yes, as_json=as_json)
+        return status
+    if plan:
+        return _plan(invocation, backup_set, everything=everything, as_json=as_json)
     return _run(invocation, _request("expire", backup_set, detach), no_wait=no_wait, as_json=as_json)
 
 
@@ -133,9 +143,10 @@ def _advice(request: Request) -> str:
     return f"see it with `snapd-backup status {name}`, follow it again with `{again}`"
 
 
-def _plan(invocation: Invocation, backup_set: str, *, approve: bool, as_json: bool) -> int:
-    request = {"op": "plan", "set": backup_set, "approve": approve}
-    answer = follow(client.events(invocation, request), as_json=as_json)
+def _plan(invocation: Invocation, backup_set: str, *, everything: bool, as_json: bool) -> int:
+    request = {"op": "plan", "set": backup_set, "approve": False}
+    plan = follow(client.events(invocation, request), as_json=as_json)["plan"]
     if not as_json:
-        print_plan(answer["plan"], approved=answer["approved"])
-    return WARNING if answer["plan"]["hold"] and not approve else 0
+        print_plan(plan, everything=everything)
+        print_hold(plan)
+    return WARNING if plan["hold"] else 0

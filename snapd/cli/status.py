@@ -9,7 +9,15 @@ import click
 
 from snapd.cli import client, words
 from snapd.cli.arguments import json_option, pass_invocation, set_argument
-from snapd.cli.attention import lights_off, needs_attention, print_lost, print_off, problem_of
+from snapd.cli.attention import (
+    is_late,
+    lights_off,
+    needs_attention,
+    print_late,
+    print_lost,
+    print_off,
+    problem_of,
+)
 from snapd.cli.invocation import Invocation
 from snapd.cli.marks import LEGEND, letters, marks
 from snapd.cli.output import coloured, escaped, fact, print_json
@@ -44,10 +52,7 @@ def status_command(invocation: Invocation, backup_set: str | None, as_json: bool
 def _print(status: dict[str, Any]) -> None:
     now = words.instant(status["now"])
     _print_warnings(status)
-    lost = [name for item in status["sets"] for name in item["pinned_lost"]]
-    print_lost(lost)
-    if lost:
-        fact()
+    _print_doubts(status["sets"], now)
     if "runs" in status:
         print_set(status["sets"][0], status["runs"], now)
     elif status["sets"]:
@@ -112,6 +117,17 @@ def _print_warnings(status: dict[str, Any]) -> None:
         for line in problem["hint"].splitlines():
             fact(f"  {escaped(line)}")
     if needs_attention({**status, "sets": []}):
+        fact()
+
+
+def _print_doubts(sets: list[dict[str, Any]], now: datetime) -> None:
+    """Print what expiry could not do, and what it should not have done."""
+    lost = [name for item in sets for name in item["pinned_lost"]]
+    late = [item for item in sets if is_late(item)]
+    print_lost(lost)
+    for item in late:
+        print_late(item, now)
+    if lost or late:
         fact()
 
 

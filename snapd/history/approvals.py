@@ -26,11 +26,17 @@ class ApprovalFacts:
         put = "INSERT OR REPLACE INTO expiries (backup_set, policy, completed) VALUES (?, ?, ?)"
         self._disk.write((put, (backup_set, policy, to_text(now))))
 
-    def approve(self, backup_set: str, names: Sequence[str], policy: str, now: datetime) -> None:
-        """Remember the names an operator approved for deletion under a policy; replaces an older approval."""
+    def approve(
+        self, backup_set: str, names: Sequence[str], policy: str, now: datetime, *, further: bool = False
+    ) -> None:
+        """Remember the names an operator approved for deletion under a policy.
+
+        Replaces an older approval, unless these are `further` names of the same one.
+        """
         put = "INSERT OR REPLACE INTO approvals (backup_set, name, policy, approved) VALUES (?, ?, ?, ?)"
+        drop = ("DELETE FROM approvals WHERE backup_set = ?", (backup_set,))
         self._disk.write(
-            ("DELETE FROM approvals WHERE backup_set = ?", (backup_set,)),
+            *([] if further else [drop]),
             *[(put, (backup_set, plain(name), policy, to_text(now))) for name in names],
         )
 

@@ -8,7 +8,16 @@ from datetime import datetime
 
 from snapd.history.disk import Disk
 from snapd.history.facts import Run, SecondRowError, Watched
-from snapd.history.rows import Statement, as_stored, put_run, put_watched, run_of, to_text, watched_of
+from snapd.history.rows import (
+    Statement,
+    as_stored,
+    put_run,
+    put_watched,
+    run_of,
+    to_instant,
+    to_text,
+    watched_of,
+)
 from snapd.model import Kind, Outcome, job_id
 
 _NOT_MADE = (Outcome.MISSED, Outcome.SKIPPED)  # slots that no run was made for
@@ -30,6 +39,13 @@ _LAST_ROW = """
 _LAST_MADE = """
     SELECT * FROM ended_runs WHERE job = ? AND outcome NOT IN ('missed', 'skipped')
     ORDER BY end_instant DESC, slot DESC, run_id DESC LIMIT 1
+"""
+_LAST_OK = """
+    SELECT end_instant FROM ended_runs WHERE job = ? AND outcome = 'ok' ORDER BY end_instant DESC LIMIT 1
+"""
+_FIRST_MADE = """
+    SELECT end_instant FROM ended_runs WHERE job = ? AND outcome NOT IN ('missed', 'skipped')
+    ORDER BY end_instant LIMIT 1
 """
 _ROWS = "SELECT * FROM ended_runs ORDER BY end_instant DESC, slot DESC, run_id DESC LIMIT ?"
 _ROWS_OF_KIND = """
@@ -142,6 +158,18 @@ class RunFacts:
             if job not in self._last_made:
                 self._look_up_last(job)
             return self._last_made.get(job)
+
+    def last_ok(self, job: str) -> datetime | None:
+        """When the job's last run that went well to its end did end; None when none is known."""
+        return self._end_of(_LAST_OK, job)
+
+    def first_end(self, job: str) -> datetime | None:
+        """When the oldest run of the job that is known ended."""
+        return self._end_of(_FIRST_MADE, job)
+
+    def _end_of(self, sql: str, job: str) -> datetime | None:
+        found = self._disk.read(lambda row: to_instant(row["end_instant"]), sql, job)
+        return found[0] if found else None
 
     def last_row(self, job: str) -> Run | None:
         """The job's last ended row of whatever outcome (to extend a `skipped` row by one slot)."""

@@ -99,6 +99,7 @@ def backup_set(name: str = "mail", **changes: Any) -> dict[str, Any]:
             "listed": NOW,
         },
         "pinned_lost": [],
+        "expiry": None,
         "jobs": {"backup": job("0 */2 * * *", "2026-11-23T13:00:00+00:00", last=run(backup_set=name))},
         **changes,
     }

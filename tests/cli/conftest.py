@@ -79,8 +79,8 @@ class Program:
             stderr=subprocess.PIPE,
         )
 
-    def on_terminal(self, *arguments: str, columns: int = 80) -> tuple[int, str]:
-        """Run on a terminal; return the exit status and all that it was sent."""
+    def on_terminal(self, *arguments: str, columns: int = 80, typed: str = "") -> tuple[int, str]:
+        """Run on a terminal where somebody types ahead; return the exit status and all that it showed."""
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
         process = subprocess.Popen(
@@ -94,6 +94,7 @@ class Program:
         )
         os.close(follower)
         try:
+            os.write(leader, typed.encode())
             said = _all_from(leader).replace("\r\n", "\n")
             return process.wait(DEADLINE_S), said
         finally:

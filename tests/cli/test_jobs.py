@@ -12,6 +12,7 @@ import pytest
 from snapd.control import Event, Request
 from tests.cli.canned import FakeDaemon, backup_set, done, error, run, status, unfinished
 from tests.cli.conftest import DEADLINE_S, Program
+from tests.cli.test_status import without_colours
 
 QUEUED: Event = {"event": "queued", "run": unfinished()}
 STARTED: Event = {"event": "started", "attempt": 1}
@@ -192,6 +193,20 @@ def verdict(name: str, *reasons: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def group(reason: str, count: int = 1, *, keep: bool = True) -> dict[str, Any]:
+    ends = {"oldest": "2026-11-01T11:00:00+00:00", "newest": "2026-11-23T11:00:00+00:00"}
+    return {"keep": keep, "reason": reason, "count": count, **ends}
+
+
+def hold(guard: str = "policy-changed", *, approvable: bool = True) -> dict[str, Any]:
+    return {
+        "guard": guard,
+        "reason": "the policy has changed",
+        "approvable": approvable,
+        "hint": "look at it\x1b\nthen at it again",
+    }
+
+
 def plan(**changes: Any) -> dict[str, Any]:
     return {
         "backup_set": "mail",
@@ -200,6 +215,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "keep": 1,
         "delete": 1,
         "approved": [],
+        "groups": [group("newest"), group("no rule keeps it", keep=False)],
         "archives": [verdict("mail_2", "newest", "1d generation"), verdict("mail_1.part", complete=False)],
         **changes,
     }
@@ -231,23 +247,134 @@ def test_a_plan_as_json_is_events_too(program: Program, daemon: FakeDaemon) -> N
     assert [json.loads(line) for line in ran.out.splitlines()] == events
 
 
-def test_a_plan_that_is_held_says_why_and_how_to_approve_it(program: Program, daemon: FakeDaemon) -> None:
-    held = plan(hold={"reason": "the policy has changed", "approvable": True})
-    daemon.answers["plan"] = [done(plan=held, approved=False)]
+def long_plan(**changes: Any) -> dict[str, Any]:
+    """Nine archives to keep, and thirty to delete."""
+    archives = [
+        verdict(f"mail_{number}", *(["newest"] if number > 30 else [])) for number in range(39, 0, -1)
+    ]
+    groups = [group("newest"), group("delta 1d", 8), group("no rule keeps it", 30, keep=False)]
+    return plan(keep=9, delete=30, archives=archives, groups=groups, **changes)
+
+
+GROUPS = """
+KEEP  OLDEST            NEWEST            WHY
+1     2026-11-01 11:00  2026-11-23 11:00  newest
+8     2026-11-01 11:00  2026-11-23 11:00  delta 1d
+(An archive may stay for several reasons.)
+
+DELETE  OLDEST            NEWEST            WHY
+30      2026-11-01 11:00  2026-11-23 11:00  no rule keeps it
+
+9 to keep, 30 to delete.
+"""
+
+
+def test_a_long_plan_is_told_in_groups_with_the_ends_of_what_goes(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    daemon.answers["plan"] = [done(plan=long_plan(), approved=False)]
+    named = [f"  mail_{number}\n" for number in range(1, 31)]
+    more = "  ... 20 more: snapd-backup expire mail --plan --all\n"
+    ends = "To be deleted, the oldest first:\n" + "".join([*named[:5], more, *named[25:]])
+    assert program("expire", "mail", "--plan").out == ends + GROUPS
+
+
+def test_all_of_a_long_plan_is_shown_when_asked_for(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["plan"] = [done(plan=long_plan(), approved=False)]
+    said = program("expire", "mail", "--plan", "--all").out
+    assert said.endswith(GROUPS)
+    assert [line.split()[3] for line in said.splitlines()[1:40]] == [f"mail_{n}" for n in range(39, 0, -1)]
+
+
+def test_a_long_plan_fits_into_80_columns(program: Program, daemon: FakeDaemon) -> None:
+    wordy = group("incomplete, and no longer young enough to be worth another week", keep=False)
+    wide = long_plan(hold=hold())
+    daemon.answers["plan"] = [done(plan={**wide, "groups": [*wide["groups"], wordy]}, approved=False)]
+    _, said = program.on_terminal("expire", "mail", "--plan")
+    shown = without_colours(said.partition("To be deleted")[2]).splitlines()
+    assert len(shown) > 20
+    assert max(map(len, shown)) <= 80
+
+
+def test_a_plan_that_is_held_says_why_and_what_to_do(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["plan"] = [done(plan=plan(hold=hold()), approved=False)]
     ran = program("expire", "mail", "--plan")
     assert ran.status == 3
-    assert "Expiry is held: the policy has changed.\n" in ran.out
-    assert "snapd-backup expire mail --approve" in ran.out
+    assert ran.out.endswith(
+        "Expiry is held: the policy has changed.\n  look at it\\x1b\n  then at it again\n"
+    )
 
 
-def test_an_approval_shows_what_was_approved(program: Program, daemon: FakeDaemon) -> None:
-    held = plan(hold={"reason": "the policy has changed", "approvable": True}, approved=["mail_1.part"])
-    daemon.answers["plan"] = [done(plan=held, approved=True)]
-    ran = program("expire", "mail", "--approve")
+def test_an_approval_without_a_terminal_needs_a_yes_in_the_command(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    for options in ([], ["--json"]):
+        ran = program("expire", "mail", "--approve", *options)
+        assert ran.status == 2
+        assert "no terminal to ask on" in ran.out + ran.err
+    assert daemon.requests == []
+
+
+def test_an_approval_with_yes_shows_what_was_approved(program: Program, daemon: FakeDaemon) -> None:
+    daemon.answers["plan"] = [done(plan=plan(hold=hold(), approved=["mail_1.part"]), approved=True)]
+    ran = program("expire", "mail", "--approve", "--yes")
     assert ran.status == 0
     assert "no rule keeps it, approved, incomplete" in ran.out
     assert "Approved for 7 days: the 1 names above." in ran.out
     assert daemon.requests == [{"op": "plan", "set": "mail", "approve": True}]
+
+
+@pytest.mark.parametrize(
+    ("held", "status", "said"),
+    [
+        (None, 0, "Nothing holds it: it needs no approval.\n"),
+        (hold("suspect", approvable=False), 3, "A yes does not release that.\n"),
+    ],
+)
+def test_what_does_not_wait_for_a_yes_is_not_approved(
+    program: Program, daemon: FakeDaemon, held: dict[str, Any] | None, status: int, said: str
+) -> None:
+    daemon.answers["plan"] = [done(plan=plan(hold=held), approved=False)]
+    ran = program("expire", "mail", "--approve", "--yes")
+    assert ran.status == status
+    assert ran.out.endswith(said)
+
+
+def test_on_a_terminal_the_names_that_were_shown_are_approved_after_a_yes(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    daemon.answers["plan"] = [done(plan=long_plan(hold=hold()), approved=False)]
+    daemon.answers["approve"] = [done(set="mail", approved=30)]
+    exit_status, said = program.on_terminal("expire", "mail", "--approve", typed="y\n")
+    assert exit_status == 0
+    names = [f"mail_{number}" for number in range(30, 0, -1)]
+    assert all(f"  {name}\n" in said for name in names)
+    assert "Approve the deletion of these 30 archives? [y/N]: " in said
+    approved = {"op": "approve", "set": "mail", "policy": "x", "names": names, "further": False}
+    assert daemon.requests == [{"op": "plan", "set": "mail", "approve": False}, approved]
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n"])
+def test_on_a_terminal_nothing_is_approved_without_a_yes(
+    program: Program, daemon: FakeDaemon, typed: str
+) -> None:
+    daemon.answers["plan"] = [done(plan=plan(hold=hold()), approved=False)]
+    exit_status, said = program.on_terminal("expire", "mail", "--approve", typed=typed)
+    assert exit_status == 3
+    assert said.endswith("Nothing is approved.\n")
+    assert [request["op"] for request in daemon.requests] == ["plan"]
+
+
+def test_very_many_names_are_approved_in_several_requests(program: Program, daemon: FakeDaemon) -> None:
+    names = [f"mail_{number}_{'x' * 100}" for number in range(2500)]
+    many = plan(hold=hold(), delete=2500, archives=[verdict(name) for name in names])
+    daemon.answers["plan"] = [done(plan=many, approved=False)]
+    daemon.answers["approve"] = [done(set="mail", approved=1)]
+    exit_status, _ = program.on_terminal("expire", "mail", "--approve", typed="y\n")
+    assert exit_status == 0
+    sent = daemon.requests[1:]
+    assert [name for request in sent for name in request["names"]] == names
+    assert [request["further"] for request in sent] == [False] + [True] * (len(sent) - 1)
 
 
 def test_plan_and_approve_exclude_each_other(program: Program) -> None:

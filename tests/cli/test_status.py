@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.canned import (
     LIGHTS_ON,
+    NOW,
     FakeDaemon,
     backup_set,
     done,
@@ -264,3 +265,29 @@ def test_a_set_that_does_not_exist_is_refused_in_the_daemons_words(
     ran = program("status", "mial")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == "snapd-backup: there is no backup set 'mial'\n  there is: mail\n"
+
+
+def test_an_expiry_that_could_not_finish_and_a_lost_pin_are_told_and_exit_3(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    late = {
+        "completed": "2026-11-11T12:00:00+00:00",
+        "late_s": 1036800.0,
+        "why": "held: 1 suspect archive\x1b",
+    }
+    sets = [
+        backup_set("mail", expiry=late),
+        backup_set("shop", expiry={**late, "completed": None}, pinned_lost=["shop_1"]),
+        backup_set("wiki", expiry={"completed": NOW, "late_s": None, "why": None}),
+    ]
+    daemon.answers["status"] = [done(status=status(*sets))]
+    ran = program("status")
+    assert ran.status == 3
+    assert ran.out.startswith(
+        "shop_1 is pinned, and not in its store any more; to forget the pin: snapd-backup unpin shop_1\n"
+        "Expiry of mail was last completed 12d ago: held: 1 suspect archive\\x1b\n"
+        "Expiry of shop was never completed: held: 1 suspect archive\\x1b\n"
+        "\n"
+    )
+    daemon.answers["status"] = [done(status=status(sets[2]))]
+    assert program("status").status == 0

@@ -349,6 +349,55 @@ def test_what_is_suspect_counts_again_once_it_is_accepted(operations: Operations
     assert (line["log_level"], line["count"], line["archives"], line["peer_uid"]) == ("info", 2, accepted, 7)
 
 
+def plan_of_foreign_archives(operations: Operations, scene: Scene) -> dict[str, Any]:
+    """Twenty archives of mail that were not made here, and a good backup: their first expiry waits."""
+    for number in range(1, 21):
+        created = START - number * timedelta(seconds=10)
+        scene.engine.plant(f"mail_{created:%Y%m%d-%H%M%S}", created)
+    scene.ended(scene.ask("backup:mail"))
+    told: dict[str, Any] = answer(operations, op="plan", set="mail")["plan"]
+    assert told["hold"]["guard"] == "foreign"
+    return told
+
+
+def test_the_names_of_a_plan_that_was_shown_are_approved_in_parts(
+    operations: Operations, scene: Scene
+) -> None:
+    plan = plan_of_foreign_archives(operations, scene)
+    names = [item["name"] for item in plan["archives"] if not item["keep"]]
+    request = {"op": "approve", "set": "mail", "policy": plan["policy"]}
+    with capture_logs() as said:
+        for names_, further in ((["mail_20200101-000000"], False), (names[:-2], False), (names[-2:-1], True)):
+            told = answer(operations, **request, names=names_, further=further, peer_uid=7)
+            assert told == {"event": "done", "set": "mail", "approved": len(names_)}
+    lines = [line for line in said if line["event"] == "expiry-approved"]
+    assert [(line["count"], line["peer_uid"]) for line in lines] == [(1, 7), (len(names) - 2, 7), (1, 7)]
+    assert {*lines[0]} - {"event", "log_level"} <= {*EVENTS["expiry-approved"].fields}
+    assert scene.history.approved("mail", plan["policy"], START) == set(names[:-1])
+    assert scene.ended(scene.ask("expire:mail")).details["deleted"] == len(names) - 1
+    assert names[-1] in scene.engine.names()
+
+
+def test_a_plan_is_approved_in_one_request_only_where_it_waits_for_that(
+    operations: Operations, scene: Scene
+) -> None:
+    plan_of_foreign_archives(operations, scene)
+    told = answer(operations, op="plan", set="mail", approve=True)
+    assert told["approved"] is True
+    assert scene.ended(scene.ask("expire:mail")).outcome is Outcome.OK
+    told = answer(operations, op="plan", set="mail", approve=True)
+    assert (told["approved"], told["plan"]["hold"]) == (False, None)
+
+
+def test_an_approval_of_another_policy_than_the_one_in_force_is_refused(
+    operations: Operations, scene: Scene
+) -> None:
+    plan = plan_of_foreign_archives(operations, scene)
+    asked = {"op": "approve", "set": "mail", "names": ["mail_20261123-115940"]}
+    assert "is another one than when the plan was shown" in error(operations, **asked, policy="older")
+    assert scene.history.approved("mail", plan["policy"], START) == frozenset()
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
@@ -359,6 +408,12 @@ def test_what_is_suspect_counts_again_once_it_is_accepted(operations: Operations
         ({"op": "run"}, "malformed"),
         ({"op": "restored", "set": "mail"}, "malformed"),
         ({"op": "accept"}, "malformed"),
+        ({"op": "approve", "set": "mail", "policy": "x"}, "malformed"),
+        ({"op": "approve", "set": "mail", "policy": "x", "names": "mail_1"}, "must be a list"),
+        ({"op": "approve", "set": "mail", "policy": "x", "names": [[]] * 1001}, "at most 1000"),
+        ({"op": "approve", "set": "mail", "policy": "x", "names": [7]}, "7 is no archive"),
+        ({"op": "approve", "set": "mail", "policy": "x", "names": ["web_20200101-000000"]}, "is no archive"),
+        ({"op": "approve", "set": "web", "policy": "x", "names": []}, "no retention policy"),
         ({"op": "accept", "set": "nope"}, "no backup set"),
         ({"op": "pause", "set": "mail", "for": "soon"}, "no duration"),
         ({"op": "pause", "set": "mail", "for": "99999999999999w"}, "longer than"),

@@ -194,7 +194,8 @@ def test_a_set_that_is_not_fresh_is_not_expired(scene: World) -> None:
     assert "not fresh" in result.notes[0]
     assert result.hint
     assert len(scene.engine.names()) == 20
-    assert lines[-1]["event"] == "expiry-held"
+    assert result.details["held_by"] == "not-fresh"
+    assert lines[-1]["event"] == "expiry-held-not-fresh"
     assert "not fresh" in lines[-1]["reason"]
     assert scene.history.completed_policy("shop") is None
 
