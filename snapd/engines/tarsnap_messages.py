@@ -305,8 +305,10 @@ def _tells_nothing(line: str) -> bool:
 
 
 def truncated(name: str) -> PartialError:
-    """Say that an archive was cut off, and not by us."""
-    return PartialError(
+    """Say that an archive was cut off, and not by us. The backup is still due: trying again is cheap."""
+    error = PartialError(
         f"tarsnap cut the archive off and kept what it had as {name}.part",
-        hint="somebody sent SIGQUIT, or a limit was reached; the next run goes on from there",
+        hint="somebody sent SIGQUIT, or a limit was reached; the next attempt goes on from there",
     )
+    error.retryable = True
+    return error
