@@ -227,7 +227,7 @@ _event(
 _event(
     "recovered",
     "c362f622d4fa418f8ae0eeb6afde746b",
-    "{runs} runs of the daemon before were cut off",
+    "{runs:count run} of the daemon before cut off",
     "Found at a start; they are due again.",
     "4: runs",
 )

@@ -62,7 +62,7 @@ EXPIRY_EVENTS = (
     (
         "archives-deleted",
         "3da0cfadf77f4c028f80efbb2024ca54",
-        "{count} archives of {backup_set} deleted",
+        "{count:count archive} of {backup_set} deleted",
         "A batch of an expiry was deleted. ARCHIVES has one name a line.",
         "6: backup_set count archives",
     ),
