@@ -12,13 +12,14 @@ _STRONGEST = ("stop", "limit")
 
 
 def stay_interruptible() -> None:
-    """Let our children heed SIGINT where we ourselves ignore it, like whatever a script starts with `&`.
+    """Let our children heed SIGINT and SIGQUIT where we ignore them, like whatever a script starts with `&`.
 
     Across execve(2) an ignored signal stays ignored and a handled one is reset: a handler that does nothing
     leaves us as deaf as we were, and engines get their gentle signal. For the main thread only.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 class Interrupt:

@@ -12,7 +12,7 @@ from snapd.interrupt import stay_interruptible
 
 
 def pytest_configure() -> None:
-    """Children heed SIGINT, also when a script started the tests with `&`."""
+    """Children heed SIGINT and SIGQUIT, also when a script started the tests with `&`."""
     stay_interruptible()
 
 
