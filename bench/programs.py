@@ -60,9 +60,9 @@ def write_launcher(folder: Path) -> Path:
     return path
 
 
-def put_counting_borg(folder: Path) -> None:
-    """Put a `borg` into `folder` that calls the real one and notes when: see `calls`."""
-    _put(folder, "counting_borg.sh", {"@REAL@": real_borg()})
+def put_counting(folder: Path, real: str) -> None:
+    """Put a program into `folder` that calls the real one of its name and notes when: see `calls`."""
+    _put(folder / Path(real).name, "counting.sh", {"@REAL@": real})
 
 
 def put_stub_borg(folder: Path, *, delete_s: float = 0.0) -> None:
@@ -70,20 +70,20 @@ def put_stub_borg(folder: Path, *, delete_s: float = 0.0) -> None:
 
     Each archive that it is to delete takes `delete_s`.
     """
-    _put(folder, "stub_borg.sh", {"@DELETE_MS@": str(round(delete_s * 1000))})
+    _put(folder / "borg", "stub_borg.sh", {"@DELETE_MS@": str(round(delete_s * 1000))})
 
 
-def _put(folder: Path, template: str, filled: Mapping[str, str]) -> None:
+def _put(path: Path, template: str, filled: Mapping[str, str]) -> None:
     text = (HERE / template).read_text()
     for mark, value in filled.items():
         text = text.replace(mark, value)
-    (folder / "borg").write_text(text)
-    (folder / "borg").chmod(0o755)
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of `borg`: when its process began and ended (seconds since the epoch), and its arguments."""
+    """One call of an engine: when it began and ended (seconds since the epoch), and its arguments."""
 
     began: float
     ended: float
@@ -96,7 +96,7 @@ class Call:
 
 
 def calls(folder: Path) -> list[Call]:
-    """Read what the `borg` in `folder` noted, in the order in which the calls ended."""
+    """Read what the programs in `folder` noted, in the order in which the calls ended."""
     path = folder / "calls"
     return [_call(line) for line in path.read_text().splitlines()] if path.exists() else []
 

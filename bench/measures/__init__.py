@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.measures import clock, commands, idle, plan, run, start, waiting
+from bench.measures import clock, commands, idle, plan, run, start, tarsnap, waiting
 from bench.results import Row
 
 Measure = Callable[[bool], list[Row]]
@@ -17,4 +17,5 @@ MEASURES: Mapping[str, Measure] = {
     "waiting": waiting.measure,
     "plan": plan.measure,
     "commands": commands.measure,
+    "tarsnap": tarsnap.measure,
 }

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 
 from bench.place import Place, place
-from bench.programs import Call, calls, put_counting_borg, real_borg, seconds_of
+from bench.programs import Call, calls, put_counting, real_borg, seconds_of
 from bench.results import Row, ours, part, rival
 from bench.samples import alternate
 
@@ -34,7 +34,7 @@ class Overhead:
 
 def measure(quick: bool) -> list[Row]:
     with place() as at:
-        put_counting_borg(at.bin)
+        put_counting(at.bin, real_borg())
         at.make_repository()
         at.configure_borgmatic(at.make_repository("store-borgmatic"))
         plain = at.make_repository("store-plain")

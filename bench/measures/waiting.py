@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.place import Place, instants, place, until
-from bench.programs import calls, put_counting_borg, put_stub_borg, real_borg
+from bench.programs import calls, put_counting, put_stub_borg, real_borg
 from bench.results import Figure, Row, ours, part, rival
 from bench.samples import summary
 
@@ -67,7 +67,7 @@ def _behind_stub(archives: int) -> Row:
 
 def _behind_borg(archives: int, rounds: int) -> list[Row]:
     with place() as at:
-        put_counting_borg(at.bin)
+        put_counting(at.bin, real_borg())
         template = _filled(at, archives)
         shutil.copytree(template, at.root / "store", dirs_exist_ok=True)
         _configure(at)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The real Borg, and a line in the file "calls" beside us: began, ended (seconds since the epoch), status, words.
+# The real program, and a line in the file "calls" beside us: began, ended (seconds since the epoch), status, words.
 began=$EPOCHREALTIME
 @REAL@ "$@"
 status=$?
