@@ -58,8 +58,10 @@ def _write(results: Results) -> None:
     """Keep the numbers, and draw them into the page; after each measure, so that a stopped run keeps some."""
     ordered = {name: results.measures[name] for name in MEASURES if name in results.measures}
     results = Results(results.machine, ordered)
-    FILE.write_text(to_json(results), encoding="utf-8")
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    text = to_json(results)
+    FILE.write_text(text, encoding="utf-8")
+    kept = from_json(text)  # rounded: the page shows what the file holds
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), kept), encoding="utf-8")
 
 
 if __name__ == "__main__":
