@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
 from zoneinfo import ZoneInfo
 
 from snapd.model import Archive
@@ -20,7 +22,7 @@ _PERIODS: dict[str, Callable[[datetime], int]] = {
     "daily": datetime.toordinal,
     "weekly": lambda local: (local.toordinal() - 1) // 7,
     "monthly": lambda local: local.year * 12 + local.month,
-    "yearly": lambda local: local.year,
+    "yearly": attrgetter("year"),
 }
 COUNTED = ("last", *_PERIODS)  # the rules that count, finest first
 
@@ -98,14 +100,9 @@ def _counted(
     word: str, count: int, archives: Sequence[Archive], periods: Iterable[int]
 ) -> Iterator[tuple[str, str]]:
     """Yield the newest archive of each of the newest `count` periods, and the oldest if count is left."""
-    used, before = 0, None
-    kept = archives[0]
-    for archive, period in zip(archives, periods, strict=True):
-        if period == before:
-            continue
-        if used == count:
-            return
-        before, kept, used = period, archive, used + 1
+    groups = groupby(zip(archives, periods, strict=True), key=itemgetter(1))
+    newest = [next(group)[0] for _, group in islice(groups, count)]
+    for used, archive in enumerate(newest, 1):
         yield archive.name, f"{word} {used} of {count}"
-    if used < count and kept is not archives[-1]:
-        yield archives[-1].name, f"{word} {used + 1} of {count} (oldest)"
+    if len(newest) < count and newest[-1] is not archives[-1]:
+        yield archives[-1].name, f"{word} {len(newest) + 1} of {count} (oldest)"

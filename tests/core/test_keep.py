@@ -273,8 +273,8 @@ archive_sets = st.lists(
 def test_the_promises_of_a_keep_hold(
     archives: list[Archive], policy: Keep, min_keep: int, chance: random.Random
 ) -> None:
-    pinned = frozenset(chance.sample([a.name for a in archives], k=min(2, len(archives))))
-    floor = Floor(min_keep=min_keep, pinned=pinned)
+    a, b, c, *_ = *chance.sample([archive.name for archive in archives], k=min(3, len(archives))), "", "", ""
+    floor = Floor(min_keep=min_keep, proven=a, pinned=frozenset({b}), in_use=frozenset({c}))
     verdicts = plan(archives, policy, floor, NOW)
 
     assert Counter(v.archive for v in verdicts) == Counter(archives)
@@ -284,7 +284,7 @@ def test_the_promises_of_a_keep_hold(
     ]
     assert all(v.keep for v in counting[: max(min_keep, 1)])
     assert all(v.keep for v in verdicts if v.archive.created > NOW or v.archive.suspect)
-    assert pinned <= kept(verdicts)
+    assert {a, b, c} - {""} <= kept(verdicts)
 
     word = chance.choice(COUNTED)
     more = replace(policy, **{word: getattr(policy, word) + chance.randrange(1, 4)})

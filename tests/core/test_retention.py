@@ -126,8 +126,8 @@ archive_sets = st.lists(
 def test_the_promises_of_a_plan_hold(
     archives: list[Archive], policy: tuple[timedelta, ...], min_keep: int, chance: random.Random
 ) -> None:
-    named = frozenset(chance.sample([a.name for a in archives], k=min(2, len(archives))))
-    floor = Floor(min_keep=min_keep, pinned=named)
+    a, b, c, *_ = *chance.sample([archive.name for archive in archives], k=min(3, len(archives))), "", "", ""
+    floor = Floor(min_keep=min_keep, proven=a, pinned=frozenset({b}), in_use=frozenset({c}))
     verdicts = plan(archives, Deltas(policy), floor, NOW)
 
     assert sorted(v.archive.name for v in verdicts) == sorted(a.name for a in archives)
@@ -139,7 +139,7 @@ def test_the_promises_of_a_plan_hold(
     ]
     assert all(v.keep for v in counting[: max(min_keep, 1)])
     assert all(v.keep for v in verdicts if v.archive.created > NOW or v.archive.suspect)
-    assert named <= kept(verdicts)
+    assert {a, b, c} - {""} <= kept(verdicts)
 
     shuffled = chance.sample(archives, k=len(archives))
     assert plan(shuffled, Deltas(policy), floor, NOW) == verdicts
