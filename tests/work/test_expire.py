@@ -88,6 +88,28 @@ def test_what_the_policy_no_longer_keeps_is_deleted_and_the_space_given_back(sce
     assert scene.history.completed_policy("shop") is not None
 
 
+@pytest.mark.parametrize(("timezone", "days"), [("UTC", [0, 1, 2, 6]), ("America/New_York", [0, 1, 2, 5])])
+def test_keep_rules_count_the_periods_of_the_configured_zone(
+    scene: World, timezone: str, days: list[int]
+) -> None:
+    """The archives are of midnight in UTC, which is the evening before in New York, Sunday's on a Monday."""
+    keep = Expire.model_validate({"schedule": "@daily", "keep": {"daily": 3, "weekly": 2}, "min_keep": 1})
+    work = work_of(scene, shop(expire=keep))
+    zoned = work.config.model_copy(
+        update={"daemon": work.config.daemon.model_copy(update={"timezone": timezone})}
+    )
+    verdicts = expire.decide(replace(work, config=zoned), scene.engine.archives()).verdicts
+    assert [v.archive.name for v in verdicts if v.keep] == [name_of(days_ago) for days_ago in days]
+
+
+def test_a_change_from_deltas_to_keep_is_a_change_of_policy(scene: World) -> None:
+    expire.run(work_of(scene))
+    keep = Expire.model_validate({"schedule": "@daily", "keep": {"last": 1}, "min_keep": 1})
+    decision = expire.decide(work_of(scene, shop(expire=keep)), scene.engine.archives())
+    assert decision.policy != scene.history.completed_policy("shop")
+    assert decision.policy.startswith("keep=last 1; ")
+
+
 def test_a_second_expiry_finds_nothing_to_do_and_reclaims_nothing(scene: World) -> None:
     expire.run(work_of(scene))
     result = expire.run(work_of(scene))
