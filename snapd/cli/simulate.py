@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,6 +16,7 @@ from snapd.cli.instants import LAST_YEAR, read_or_now
 from snapd.cli.output import print_json
 from snapd.cli.policy import policy_of, policy_options
 from snapd.cli.projection import print_projection, print_verdicts, projection_json, verdicts_json
+from snapd.cli.ticker import Ticker
 from snapd.cron import Schedule, zone_named
 from snapd.errors import UsageError
 from snapd.local_zone import system_timezone
@@ -28,7 +26,6 @@ from snapd.units import parse_span
 
 MOST_BACKUPS = 5_000_000
 _LIST_HINT = "a list of archives to plan for, or how often archives are made"
-_PATIENCE_S = 1.0  # before progress is shown
 _DURATION = re.compile(r"\s*[0-9]+\s*[a-z]\s*")
 _YEARS = re.compile(r"([0-9]{1,3})\s*y")
 
@@ -120,8 +117,8 @@ def _plan_years(question: Question, every: str, length: str, *, as_json: bool) -
         raise UsageError(
             f"{passed.count:,} backups are too many to simulate", hint="a shorter --for, or a longer --every"
         )
-    with _progress(wanted=not as_json) as told:
-        projection = project(backups, question.policy, start, span, told=told)
+    with Ticker("simulating", _to_terminal) as ticker:
+        projection = project(backups, question.policy, start, span, told=ticker.tell)
     if as_json:
         print_json(projection_json(projection, backups, question.policy, start))
     else:
@@ -139,23 +136,6 @@ def _span(text: str) -> timedelta:
     return parse_span(f"{int(years[1]) * 365}d" if years else text)
 
 
-@contextmanager
-def _progress(*, wanted: bool) -> Iterator[Callable[[float], None]]:
-    """Show how far it is on a terminal, once it has taken a second."""
-    shown = wanted and sys.stderr.isatty()
-    due = time.monotonic() + _PATIENCE_S
-    length = 0
-
-    def told(share: float) -> None:
-        nonlocal due, length
-        if shown and time.monotonic() >= due:
-            due = time.monotonic() + 0.1
-            line = f"simulating: {share:4.0%}"
-            length = len(line)
-            click.echo(f"\r{line}", nl=False, err=True)
-
-    try:
-        yield told
-    finally:
-        if length:
-            click.echo("\r" + " " * length + "\r", nl=False, err=True)
+def _to_terminal(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, nl=False, err=True)

@@ -7,11 +7,23 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tarsnapper.expire import expire
 
+from snapd.cli.archive_list import read_list
+from snapd.cli.ticker import Ticker
+from snapd.deltas import Deltas
+from snapd.errors import UsageError
+from snapd.keep import Keep
+from snapd.model import Archive
+from snapd.retention import Policy, plan
+from snapd.simulation import ONLY_THE_NEWEST
 from tests.cli.conftest import DEADLINE_S, Program, Ran
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -184,6 +196,35 @@ def test_a_single_line_without_its_end_must_have_an_offset(program: Program) -> 
     assert "middle of a line" in complaint(listed(program, "a\t2026-01-01T00:00", "--keep", "last=1"))
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.lists(st.tuples(st.text(max_size=5), st.datetimes()), max_size=5).map(
+            lambda rows: "".join(f"{name}\t{at}\n" for name, at in rows).encode("utf-8", "replace")
+        ),
+    ),
+    st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Adak"]),
+)
+def test_any_list_is_planned_for_or_refused_in_one_sentence(content: bytes, timezone: str) -> None:
+    policies: list[Policy] = [
+        Keep(timezone=timezone, hourly=3, weekly=3, yearly=2, within=DAY),
+        Deltas((DAY, 40_000 * DAY)),
+    ]
+    with NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        archives: tuple[Archive, ...] = ()
+        said = ""
+        try:
+            archives = read_list(file.name, ZoneInfo(timezone))
+        except UsageError as error:
+            said = error.message
+    assert "\n" not in said
+    for policy in policies:
+        assert len(plan(archives, policy, ONLY_THE_NEWEST, NOW)) == len(archives)
+
+
 def test_a_list_that_cannot_be_read_is_named_with_the_reason(program: Program) -> None:
     arguments = (*PLAN, "--keep", "last=1")
     missing = complaint(program("simulate", "--archives", "none.txt", *arguments))
@@ -319,6 +360,27 @@ def test_a_terminal_without_blocks_gets_letters(program: Program) -> None:
     assert "##" in ran.out or "#." in ran.out
     assert ran.out.isascii()
     assert "\\u" not in ran.out
+
+
+def test_progress_is_shown_from_a_second_on_and_goes() -> None:
+    now, written = [0.0], list[str]()
+    with Ticker("simulating", written.append, clock=lambda: now[0]) as ticker:
+        for at in (0.5, 0.99, 1.0, 1.05, 1.2, 3.0):
+            now[0] = at
+            ticker.tell(at / 3)
+    assert written == [
+        "\rsimulating:  33%",
+        "\rsimulating:  40%",
+        "\rsimulating: 100%",
+        "\r" + " " * 16 + "\r",
+    ]
+
+
+def test_what_takes_less_than_a_second_shows_no_progress() -> None:
+    written: list[str] = []
+    with Ticker("simulating", written.append, clock=lambda: 0.0) as ticker:
+        ticker.tell(1)
+    assert written == []
 
 
 def test_a_terminal_gets_colours_and_is_left_clean(program: Program) -> None:
