@@ -142,7 +142,7 @@ _event(
     "lock-waiting",
     "82145919d7234ad896d558706fe96ddc",
     "{kind:kind} of {backup_set} waits for the lock[, held by {holder}]",
-    "Another run or command holds the single lock.",
+    "Another run or command holds the single lock, or reads what must not be moved.",
     "6: run_id backup_set kind holder",
 )
 _event(

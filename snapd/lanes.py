@@ -27,7 +27,8 @@ DEFECT_S = 1.0
 class Lanes:
     """Threads that carry runs out. `limits` gives the section of the config that is in force.
 
-    `look_after` and what follows from it happen whenever something changes, and every `WATCH_S`.
+    `look_after` and what follows from it happen whenever something changes, and every `WATCH_S`. While the
+    first lane is `attending` to a run that gave way, nothing but backups can begin.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Lanes:
         self._current: list[Current] = []
         self._first: threading.Thread | None = None
         self._courses: list[threading.Thread] = []
+        self.attending = False
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -100,9 +102,11 @@ class Lanes:
         if run is None:
             self._turns.rest()
             return
+        self.attending = True
         try:
             self._attend(run)
         finally:
+            self.attending = False
             self._turns.turned = time.monotonic()
             if self._turns.lock.held:  # neither handed over, nor lost by stepping aside as the daemon stopped
                 self._turns.lock.release()

@@ -20,7 +20,7 @@ from snapd.history import History, Run, SecondRowError
 from snapd.jobs.base import Work
 from snapd.lanes import Lanes
 from snapd.lock import SingleLock
-from snapd.model import Cause, Result
+from snapd.model import Cause, Kind, Result
 from snapd.proc import Launcher
 from snapd.state_folder import Accepted
 from snapd.turns import LOCK_POLL_S, Turns
@@ -241,11 +241,11 @@ class Runner:
             lock.release()
 
     def _lock_beside(self, run_id: str, job: str, *, beside_strangers: bool = True) -> SingleLock:
-        """Take the lock for what is no run: whatever is due goes first."""
+        """Take the lock for what is no run: whatever is due and can begin goes first."""
         lock = SingleLock(self._folders.state)
         until = self._steady() + READ_WAIT_S
         while (
-            self._turns.next()
+            self._turns.next([Kind.BACKUP] if self._lanes.attending else tuple(Kind))
             or not (beside_strangers or self._turns.no_stranger_reads())
             or not lock.try_acquire(self._turns.holder(run_id, job))
         ):

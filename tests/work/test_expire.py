@@ -470,6 +470,7 @@ def test_a_reclaim_that_a_backup_interrupts_is_tried_again(scene: World, times: 
 def test_after_three_interruptions_a_reclaim_runs_to_its_end(scene: World) -> None:
     interrupt_reclaim(scene, 3)
     assert expire.run(work_of(scene)).outcome is Outcome.OK
+    assert scene.yielding.waits == 4, "each time for readers"
     assert scene.engine.reclaimed == 1
     assert scene.yielding.blocks == 3
     assert scene.engine.count("reclaim") == 4

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,17 @@ def test_it_makes_way_for_a_backup_three_times_and_then_runs_to_its_end(here: Wo
     here.yielding.blocks = 0
     run(here.work(backup_set, attempt=4))
     assert here.yielding.blocks == 0
+
+
+def test_from_its_choice_on_it_only_reads_one_archive_where_the_engine_can_do_that_beside_others(
+    here: World, mail: Path
+) -> None:
+    backup_set = backed_up(here, paths=(mail,))
+    result = run(here.work(backup_set))
+    assert here.yielding.read == [result.archive]
+    here.engine.properties = replace(here.engine.properties, reads_beside_creation=False)
+    run(here.work(backup_set))
+    assert here.yielding.read == [result.archive]
 
 
 def test_a_stop_between_two_checks_ends_it_and_cleans_up(here: World, mail: Path) -> None:
