@@ -75,10 +75,10 @@ class Lanes:
 
     @contextmanager
     def under_way(self, current: Current) -> Iterator[None]:
-        """Look after a run, or a look at a store, within the block."""
+        """Look after a run, or a look at a store, within the block. Whoever finds `stopping` set in it must
+        not begin: the stop may not have seen him.
+        """
         with self._turns.changed:
-            if self._turns.stopping.is_set():  # the stop came between its turn and here
-                current.launcher.interrupt.request("stop")
             self._current.append(current)
         try:
             yield
@@ -108,7 +108,7 @@ class Lanes:
         finally:
             self.attending = False
             self._turns.turned = time.monotonic()
-            if self._turns.lock.held:  # neither handed over, nor lost by stepping aside as the daemon stopped
+            if self._turns.lock.held:  # a run that stepped aside as the daemon stopped came back without it
                 self._turns.lock.release()
 
     def _attend(self, run: Run) -> None:
@@ -136,13 +136,12 @@ class Lanes:
                 self._turns.changed.notify_all()
 
     def _handed_over(self, run: Run) -> bool:
-        """Let a run that only reads any more go on beside a backup that is due."""
+        """Let a run that only reads by now go on in the second lane, when a backup is due."""
         with self._turns.changed:
             reading = next((each for each in self._current if each.run.run_id == run.run_id), None)
             if reading is None or not reading.reading or not self._turns.backup_due():
                 return False
             reading.beside = True
-            self._turns.lock.release()
         reports.handed_over(run)
         return True
 

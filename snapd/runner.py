@@ -145,10 +145,10 @@ class Runner:
         """Carry a row out, with the lock held; does nothing for one that somebody else ended meanwhile."""
         accepted = self._accepted()
         run = agenda.started(due, self.clock())
-        if self._turns.stopping.is_set() or not self._history.replace_waiting(run):
-            return
         current = Current(run, Launcher(lock_fd=self.lock.fd), self._steady())
         with self._lanes.under_way(current):
+            if self._turns.stopping.is_set() or not self._history.replace_waiting(run):
+                return
             reports.started(run)
             self._on_change()
             self.followers.tell(run.run_id, {"event": "started", "attempt": run.attempts})
@@ -224,6 +224,7 @@ class Runner:
         way = self._way(current)
         try:
             with self._lanes.under_way(current), way.interruptible() if yields else nullcontext():
+                self._turns.raise_if_stopping()
                 return look(self._workshop.work(current, self._accepted(), way, wall_s=READ_WAIT_S))
         finally:
             lock.release()

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from snapd.config import BackupSet, Config, Folders
 from snapd.engines.base import Engine
+from snapd.errors import InterruptedRunError
 from snapd.history import History
 from snapd.model import Progress, Result
 from snapd.proc import Launcher
+
+T = TypeVar("T")
 
 
 class Yielding(Protocol):
@@ -77,6 +80,27 @@ class Work:
 
 
 Job = Callable[[Work], Result]
+
+INTERRUPTED_AT_MOST = 3
+"""How often a call makes way for a backup before it runs to its end, so that it comes to one."""
+
+
+def making_way(work: Work, call: Callable[[], T], *, first: Callable[[], None] = lambda: None) -> T:
+    """Make one long call of the engine; a backup that becomes due interrupts it gently, runs, and the call is
+    made again, the fourth time to its end. `first` comes before each.
+    """
+    for _ in range(INTERRUPTED_AT_MOST):
+        first()
+        try:
+            with work.yielding.interruptible():
+                return call()
+        except InterruptedRunError as error:
+            if error.cause != "backup-due":
+                raise
+        work.yielding.step_aside()
+    first()
+    return call()
+
 
 CLOCK_JUMPED = "clock-jumped"
 """The note of the history that the daemon replaces whenever the clock jumped."""

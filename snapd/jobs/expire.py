@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from snapd.errors import EngineError, InterruptedRunError
-from snapd.jobs.base import Work, note_clock_seen
+from snapd.errors import EngineError
+from snapd.jobs.base import Work, making_way, note_clock_seen
 from snapd.jobs.batches import FIRST, next_size
 from snapd.jobs.decision import (
     Decision,
@@ -23,15 +23,13 @@ from snapd.retention import Guard, Hold
 
 __all__ = ["Decision", "approve", "decide", "decision_json", "policy_of", "run"]
 
-RECLAIMS_INTERRUPTED_AT_MOST = 3
-
 
 def run(work: Work) -> Result:
     """Delete what the retention policy no longer keeps, if nothing holds it.
 
     Raises `UsageError` for a set without a policy, `EngineError`, and `InterruptedRunError` when stopped.
     """
-    decision = decide(work, work.engine.archives())
+    decision = decide(work, making_way(work, work.engine.archives))
     _tell_lost_pins(work, decision)
     _log_plan(decision)
     if decision.hold and not decision.deletable:
@@ -61,7 +59,7 @@ def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
         deleted += _delete_batch(work, names[:size])
         names, size = names[size:], next_size(size, work.steady() - began, most)
         if names and _backup_ran_aside(work):
-            decision = decide(work, work.engine.archives())
+            decision = decide(work, making_way(work, work.engine.archives))
             names = tuple(name for name in decision.deletable if name in names)
     return deleted, decision
 
@@ -106,19 +104,7 @@ def _reclaim(work: Work) -> None:
     """
     if not work.engine.properties.needs_reclaim or not _reclaim_due(work):
         return
-    for _ in range(RECLAIMS_INTERRUPTED_AT_MOST):
-        work.yielding.wait_for_readers()
-        try:
-            with work.yielding.interruptible():
-                work.engine.reclaim()
-            break
-        except InterruptedRunError as error:
-            if error.cause != "backup-due":
-                raise
-        work.yielding.step_aside()
-    else:
-        work.yielding.wait_for_readers()
-        work.engine.reclaim()
+    making_way(work, work.engine.reclaim, first=work.yielding.wait_for_readers)
     _note_reclaim(work, due=False)
 
 

@@ -15,7 +15,7 @@ from snapd.checks import Judged
 from snapd.config import CommandCheck, PathCheck, RestoreTest
 from snapd.errors import LocalDiskFullError, RestoreTestError, SnapdError, TimeLimitError
 from snapd.history import Proof
-from snapd.jobs.base import Work
+from snapd.jobs.base import INTERRUPTED_AT_MOST, Work, making_way
 from snapd.jobs.checking import Restored, carry_out
 from snapd.jobs.extraction import Extraction, Wanted, member_path, plan_extraction
 from snapd.jobs.scratch import private_folder, scratch_of, staging_of
@@ -26,7 +26,6 @@ from snapd.sources.base import DumpSource, Queryable
 from snapd.sources.base import Tools as SourceTools
 from snapd.units import format_size
 
-INTERRUPTED_AT_MOST = 3
 SPARE_BYTES = 64 * 10**6
 MOST_NAMED = 10
 
@@ -109,9 +108,7 @@ def _unusable(scratch: Path, error: OSError) -> SnapdError:
 
 def _choose(work: Work) -> Choice | None:
     backup_set = work.backup_set
-    with _making_way(work):
-        listing = work.engine.archives()
-    mine = [item for item in listing if backup_set.owns(item.name)]
+    mine = [item for item in making_way(work, work.engine.archives) if backup_set.owns(item.name)]
     listed = work.history.record_listing(backup_set.store, backup_set.name, mine, work.now())
     complete = [item for item in listed if item.complete]
     if not complete:

@@ -83,10 +83,11 @@ class FakeEngine:
     """A store in memory. Everything a test may turn is a plain attribute.
 
     `now` gives the `created` of new archives. `fail_next` makes the next call of a method raise.
-    `during[method]` is called in the middle of `create`, `find`, `delete` (before each archive), `reclaim`,
-    `extract` with the archive's name (empty for `reclaim`). `omitted` paths are left out and reported, and so
-    is what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden` ones.
-    `interrupt` stops `create`, `delete`, `reclaim` and `extract` after their hook, as a real child would be.
+    `during[method]` is called in the middle of `create`, `find`, `archives`, `delete` (before each archive),
+    `reclaim`, `extract` with the archive's name, if one is meant. `omitted` paths are left out and reported,
+    and so is what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden`
+    ones.
+    `interrupt` stops all of these but `find` after their hook, as a real child would be.
     """
 
     def __init__(
@@ -193,6 +194,8 @@ class FakeEngine:
 
     def archives(self) -> tuple[Archive, ...]:
         self._called("archives")
+        self._middle("archives", "")
+        self._stop_if_asked()
         return tuple(stored.archive for name, stored in self.stored.items() if name not in self.hidden)
 
     def delete(self, names: Sequence[str]) -> None:

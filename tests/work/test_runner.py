@@ -250,6 +250,19 @@ def test_a_stop_during_an_expiry_ends_it_after_the_batch(scene: Scene) -> None:
     assert scene.engine.count("delete") == 1
 
 
+def test_after_a_stop_nothing_begins_any_more(scene: Scene) -> None:
+    row = scene.ask("backup:mail")
+    assert scene.runner.stop(DEADLINE_S)
+    assert scene.runner.lock.try_acquire(Holder(pid=1, run_id="x", job="x", since=START))
+    scene.runner.carry_out(row)
+    scene.runner.lock.release()
+    assert scene.history.unfinished() == (row,)
+    scene.history.update(replace(row, outcome=Outcome.SKIPPED, ended=START))
+    with pytest.raises(InterruptedRunError):
+        scene.runner.look("backup:mail", lambda work: work.engine.archives())
+    assert scene.engine.calls == []
+
+
 def test_rows_left_running_are_settled_at_the_next_start(scene: Scene) -> None:
     run = scene.ask("backup:mail")
     scene.history.update(_running(run))

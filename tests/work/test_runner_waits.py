@@ -54,6 +54,24 @@ def test_an_expiry_of_a_thousand_archives_delays_a_due_backup_by_one_batch_at_mo
     assert max(waits) <= batch
 
 
+@pytest.mark.parametrize("job", ["expire:mail", "restore-test:mail"])
+def test_a_listing_makes_way_for_a_due_backup_and_is_made_again(scene: Scene, job: str) -> None:
+    backed_up_for_long(scene)
+    order: list[str] = []
+    asked: list[Run] = []
+
+    def ask_once(_name: str) -> None:
+        order.append("archives")
+        if not asked:
+            asked.append(scene.ask("backup:web"))
+
+    scene.engine.during["create"] = lambda _name: order.append("create")
+    scene.engine.during["archives"] = ask_once
+    assert scene.ended(scene.ask(job)).outcome is Outcome.OK
+    assert scene.ended(asked[0]).outcome is Outcome.OK
+    assert order == ["archives", "create", "archives"]
+
+
 def test_a_reclaim_delays_three_backups_not_at_all_and_then_shows_that_it_has_the_lock(scene: Scene) -> None:
     backed_up_for_long(scene)
     asked: list[Run] = []
