@@ -384,15 +384,15 @@ def _not_reloaded(config: Config) -> list[str]:
     return ["credentials are read at start: one that was changed needs `systemctl restart snapd-backup`"]
 
 
-def serve(file: Path, folders: Folders) -> int:
+def serve(file: Path, folders: Folders, *, clock: Callable[[], datetime] = wall_clock) -> int:
     """Run the daemon in the foreground until it is told to stop; returns the exit status.
 
     Raises ConfigError (exit 2) when there is no config to run on, RefusedError when another daemon runs.
     """
     faulthandler.enable()
     make_folders(folders)
-    lock = claim(folders, wall_clock())
+    lock = claim(folders, clock())
     try:
-        return Daemon(file, folders).serve()
+        return Daemon(file, folders, clock=clock).serve()
     finally:
         lock.release()

@@ -95,11 +95,11 @@ class Place:
             check=False,
         )
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start a daemon and wait until it says that it is ready."""
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a daemon, with these arguments of Python if any, and wait until it says that it is ready."""
         log = (self.root / f"log{len(self.daemons)}").open("w")
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "snapd", "run"], env=self.environ, stderr=log, text=True
+            [sys.executable, *(argv or ("-m", "snapd", "run"))], env=self.environ, stderr=log, text=True
         )
         log.close()
         self.daemons.append(daemon)
