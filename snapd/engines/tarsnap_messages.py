@@ -169,7 +169,7 @@ CAUSES: tuple[Known, ...] = (
     _known(
         EngineUsageError,
         _LET_IN,
-        r"/lockf\): ",
+        r"/lockf\): (?!No space|Disk quota)",
         "Could not check if cachedir exists",
         "Failed to ensure that cachedir exists",
         "Read-only file system",
