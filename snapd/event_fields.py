@@ -16,6 +16,7 @@ FIELDS: dict[str, str] = {  # fact -> meaning; the native field is its name in u
     "changed": "backup sets that the new config changes, one a line",
     "check": "the check of a restore test",
     "clean": "true when every run ended in time",
+    "complete": "false for what a cut-off creation left",
     "completed": "when the expiry last came to its end, ISO 8601 in UTC",
     "count": "how many",
     "delete": "how many archives an expiry will delete",

@@ -288,6 +288,34 @@ _event(
     "7: line",
 )
 _event(
+    "archive-appeared",
+    "2a3d0ec15e994cf8a42c18bc1fa335e7",
+    "an archive of {backup_set} that its run was not sure of is in the store: {archive}",
+    "A run was cut off so late that only a later listing tells what it made: whole, or the part it had sent.",
+    "6: backup_set archive complete run_id",
+)
+_event(
+    "repair-started",
+    "37afdc4690524b06a411ad58d6198583",
+    "repair of the store {store} asked for",
+    "An operator asked for it; it begins when the lock is free.",
+    "6: store peer_uid",
+)
+_event(
+    "repaired",
+    "adb8950a49934e8db4a277222114f78f",
+    "the store {store} is repaired, after {duration_s:span}",
+    "The repair came to its end.",
+    "6: store duration_s",
+)
+_event(
+    "repair-failed",
+    "c3cf6947d63741789b8f0f10c3852fae",
+    "the store {store} could not be repaired: {reason}",
+    "The repair ended with an error, or was cut off.",
+    "3: store duration_s error_code reason hint",
+)
+_event(
     "paused",
     "6217971844bf4a6b9d2db3c98a834f74",
     "{backup_set} is paused until {until}",

@@ -279,6 +279,12 @@ def _is_second_try(name: Sequence[str], *, of: Sequence[str]) -> bool:
     )
 
 
+def whole_name(name: str) -> str:
+    """Return the name that a creation was given: without the mark of an incomplete archive, if it has one."""
+    match = _INCOMPLETE.fullmatch(name)
+    return match["stem"] if match else name
+
+
 def is_incomplete_name(name: str) -> bool:
     """Tell whether a name carries the mark of a cut-off creation: `.part` (Tarsnap), `.checkpoint` (Borg)."""
     return _INCOMPLETE.fullmatch(name) is not None

@@ -19,12 +19,13 @@ from snapd.errors import ConfigError, RefusedError, SnapdError, UsageError
 from snapd.followers import FOLLOW_S, Answer, Event, InUse
 from snapd.gates import Few, Shared
 from snapd.history import History, Run
-from snapd.jobs import expire
+from snapd.jobs import expire, listings
 from snapd.jobs.base import Work
 from snapd.logger import log
 from snapd.model import Cause, Kind, Problem, job_id
 from snapd.overview import Overview, Situation
 from snapd.pins import Pins
+from snapd.repairs import Repairs
 from snapd.runner import Runner
 from snapd.units import parse_duration
 from snapd.views import (
@@ -64,6 +65,9 @@ class Operations:
         self._reload = Shared(reload)
         self._listings = Few(LISTINGS, "listings")
         self._in_use = in_use
+        self._repairs = Repairs(
+            lambda: situation().accepted.config, lambda store: situation().properties[store], runner
+        )
         self._pins = Pins(lambda: situation().accepted.config.backup, history, runner, self._listings)
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
@@ -120,6 +124,10 @@ class Operations:
                 yield self._pins.unpin(
                     str(request["archive"]), only=_optional(request, "set"), uid=_who(request)
                 )
+            case "repair":
+                yield from self._repairs.repair(
+                    str(request["store"]), yes=request["yes"] is True, uid=_who(request)
+                )
             case "restored":
                 yield _done(**self.restored(request, _who(request)))
             case other:
@@ -159,8 +167,7 @@ class Operations:
             yield {"event": "listing", "store": backup_set.store}
             with self._listings.place():
                 listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
-            mine = [item for item in listing if backup_set.owns(item.name)]
-            self._history.record_listing(backup_set.store, name, mine, self._runner.clock())
+            listings.record(self._history, backup_set, listing, self._runner.clock())
         known = self._history.known_archives(name)
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
         pins = self._history.pins(backup_set.store, name)

@@ -9,6 +9,7 @@ from snapd.errors import UsageError
 from snapd.followers import Answer, Event
 from snapd.gates import Few
 from snapd.history import History, Pin
+from snapd.jobs import listings
 from snapd.logger import log
 from snapd.model import Archive, Kind, job_id
 from snapd.runner import Runner
@@ -96,8 +97,7 @@ class Pins:
             listing: tuple[Archive, ...] = self._runner.look(
                 job_id(Kind.BACKUP, backup_set.name), lambda work: work.engine.archives()
             )
-        mine = [item for item in listing if backup_set.owns(item.name)]
-        self._history.record_listing(backup_set.store, backup_set.name, mine, self._runner.clock())
+        listings.record(self._history, backup_set, listing, self._runner.clock())
 
     def _expiring(self, store: str) -> bool:
         """Whether an expiry of the store runs: its batch under way may hold the archive."""

@@ -217,15 +217,28 @@ class Runner:
                     raise
         return self._look(job, look, yields=False)
 
+    def tend(self, asked: Run, what: str, work: Callable[[Work], T]) -> T:
+        """Do what is long and no run with a store, to its end, with the lock held; what is due goes first.
+
+        `asked` names the job whose store it is, and who follows; `what` is shown to those who wait.
+        Raises BusyError as `look` does.
+        """
+        return self._beside(asked, what, work, yields=False, wall_s=None)
+
     def _look(self, job: str, look: Callable[[Work], T], *, yields: bool) -> T:
         asked = agenda.new_run(job, self.clock(), Cause.MANUAL, new_run_id())
-        lock = self._lock_beside(asked.run_id, asked.job)
+        return self._beside(asked, job, look, yields=yields, wall_s=READ_WAIT_S)
+
+    def _beside(
+        self, asked: Run, what: str, look: Callable[[Work], T], *, yields: bool, wall_s: float | None
+    ) -> T:
+        lock = self._lock_beside(asked.run_id, what)
         current = Current(asked, Launcher(lock_fd=lock.fd), self._steady(), aside=True)
         way = self._way(current)
         try:
             with self._lanes.under_way(current), way.interruptible() if yields else nullcontext():
                 self._turns.raise_if_stopping()
-                return look(self._workshop.work(current, self._accepted(), way, wall_s=READ_WAIT_S))
+                return look(self._workshop.work(current, self._accepted(), way, wall_s=wall_s))
         finally:
             lock.release()
 

@@ -113,6 +113,8 @@ def sentence(event: Event) -> str:  # noqa: PLR0911 - one sentence each
         case {"event": "retry", "message": message}:
             at = f"; next attempt at {words.local(event['at'])}" if event.get("at") else ""
             return f"failed: {escaped(message)}{at}"
+        case {"event": "repairing", "store": store}:
+            return f"repairing store {escaped(store)}, as soon as the lock is free"
         case {"event": "listing", "store": store}:
             return f"listing the archives of store {escaped(store)}"
         case _:

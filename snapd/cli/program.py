@@ -46,6 +46,7 @@ ACT = {
     "pin": Entry("pin", "Keep an archive, whatever the retention policy says."),
     "unpin": Entry("pin", "Let the retention policy decide about an archive again."),
     "accept": Entry("accept", "Vouch for the suspect archives of a backup set."),
+    "repair": Entry("repair", "Mend a store whose engine asks for it."),
     "restore": Entry("restore", "Restore an archive, or parts of it, into a folder."),
 }
 SERVE = {

@@ -91,14 +91,17 @@ def job(name: str) -> str:
 
 
 def progress(facts: Facts) -> str:
-    """Return how far a run is; empty when it has told nothing yet."""
+    """Return how far a run is; empty when it has told nothing yet.
+
+    Of what counts nothing, as a repair, the step that it is at is shown.
+    """
     parts = []
     if facts["files"]:
         parts.append(f"{facts['files']:,} files")
     if facts["bytes"]:
         of = f" of {format_size(facts['bytes_total'])}" if facts["bytes_total"] else ""
         parts.append(format_size(facts["bytes"]) + of)
-    return ", ".join(parts)
+    return ", ".join(parts) or escaped(facts["path"] or "")
 
 
 def holder(facts: Facts, now: datetime | None = None) -> str:

@@ -22,7 +22,7 @@ class Properties:
     into one `delete` call, so that a due backup waits for one batch only. `reads_beside_creation`: `members`
     and `extract` work while another archive is created or deleted (not while space is reclaimed).
     `resumable`: after `gentle_signal` a creation keeps what it stored, and the next one under another name is
-    cheap.
+    cheap. `repair_costs` is what an operator should know before a repair: a sentence without a full stop.
     """
 
     encrypted: bool | None
@@ -32,6 +32,7 @@ class Properties:
     resumable: bool
     needs_reclaim: bool
     gentle_signal: signal.Signals
+    repair_costs: str
 
 
 @dataclass(frozen=True, slots=True)

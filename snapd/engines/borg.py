@@ -64,6 +64,8 @@ class BorgEngine:
             resumable=True,
             needs_reclaim=True,
             gentle_signal=signal.SIGINT,
+            repair_costs="borg reads the whole repository and mends what is damaged, which may take hours; "
+            "nothing is backed up meanwhile. A repository that may matter is worth a copy first",
         )
 
     @property

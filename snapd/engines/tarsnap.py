@@ -40,6 +40,11 @@ from snapd.proc import raise_if_cut
 from snapd.record_locks import holder_of
 
 _BATCH = 10
+_REPAIR = (
+    "tarsnap reads its record of every archive anew, which takes minutes to many hours; nothing is backed up "
+    "meanwhile, and the next backup reads every file again. Any other machine that uses the same key is out "
+    "of step afterwards: if there is one, end that first"
+)
 _PROGRESS_BYTES = 10**7
 _GARBLED = "run `tarsnap --list-archives -v` by hand with the store's key and cachedir, and look"
 
@@ -61,6 +66,7 @@ class TarsnapEngine:
             resumable=True,
             needs_reclaim=False,
             gentle_signal=signal.SIGQUIT,
+            repair_costs=_REPAIR,
         )
 
     @property

@@ -12,8 +12,9 @@ from snapd.history.rows import Statement, archive_of, plain, proof_of, to_text
 from snapd.model import Archive
 
 _TRY_NAME = """
-    INSERT INTO archives (store, name, backup_set, tried) VALUES (?, ?, ?, ?)
-    ON CONFLICT (store, name) DO UPDATE SET backup_set = excluded.backup_set, tried = excluded.tried
+    INSERT INTO archives (store, name, backup_set, tried, tried_by) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (store, name) DO UPDATE SET
+        backup_set = excluded.backup_set, tried = excluded.tried, tried_by = excluded.tried_by
 """
 _SEE_ARCHIVE = """
     INSERT INTO archives (store, name, backup_set, created, complete, suspect, encrypted, seen)
@@ -22,6 +23,10 @@ _SEE_ARCHIVE = """
         backup_set = excluded.backup_set, created = excluded.created, complete = excluded.complete,
         suspect = max(suspect, excluded.suspect), encrypted = coalesce(excluded.encrypted, encrypted),
         seen = excluded.seen, gone = NULL
+"""
+_NEVER_SEEN = """
+    SELECT name, tried_by FROM archives
+    WHERE store = ? AND backup_set = ? AND tried IS NOT NULL AND created IS NULL
 """
 _THERE = "backup_set = ? AND gone IS NULL AND created IS NOT NULL"
 _SEE_ALL = f"UPDATE archives SET seen = ? WHERE store = ? AND {_THERE}"  # noqa: S608  our own words
@@ -61,9 +66,18 @@ class ArchiveFacts:
         sql = "SELECT name FROM archives WHERE backup_set = ? AND tried IS NOT NULL"
         return frozenset(self._disk.read(lambda row: str(row["name"]), sql, backup_set))
 
-    def record_name(self, store: str, backup_set: str, name: str, now: datetime) -> None:
-        """Remember that a creation under this name is about to start."""
-        self._disk.write((_TRY_NAME, (store, plain(name), backup_set, to_text(now))))
+    def record_name(self, store: str, backup_set: str, name: str, now: datetime, *, run_id: str = "") -> None:
+        """Remember that a creation under this name is about to start, and in which run."""
+        self._disk.write((_TRY_NAME, (store, plain(name), backup_set, to_text(now), run_id)))
+
+    def never_seen(self, store: str, backup_set: str) -> dict[str, str]:
+        """Names that were tried and never seen in their store, each with the run that tried it: whether there
+        is such an archive is not known, and it may still come.
+        """
+        found = self._disk.read(
+            lambda row: (str(row["name"]), str(row["tried_by"] or "")), _NEVER_SEEN, store, backup_set
+        )
+        return dict(found)
 
     def record_archive(self, known: KnownArchive) -> None:
         """Insert or replace one archive that was seen in its store. It never takes the mark `suspect` away,

@@ -101,7 +101,9 @@ _PINS: Migration = (
     """,
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _PINS)
+_TRIED_BY: Migration = ("ALTER TABLE archives ADD COLUMN tried_by TEXT",)  # the run that tried a name last
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _PINS, _TRIED_BY)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -245,7 +245,7 @@ def _create(work: Work, selection: Selection) -> Created:
         name = backup_set.archive.render(now, number)
         if _is_used(name, used):
             continue
-        work.history.record_name(store, backup_set.name, name, now)
+        work.history.record_name(store, backup_set.name, name, now, run_id=work.run_id)
         try:
             with _in_slices(work):
                 return work.engine.create(name, selection)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from snapd.config import BackupSet, Config, Expire
 from snapd.errors import UsageError
+from snapd.jobs import listings
 from snapd.jobs.base import CLOCK_JUMPED, Work, clock_seen_key
 from snapd.lights import fresh
 from snapd.model import Archive, Kind, Outcome, Verdict, job_id
@@ -55,8 +56,7 @@ def decide(work: Work, listing: Iterable[Archive]) -> Decision:
     Raises `UsageError` for a set without a policy.
     """
     section, now = expire_section(work.backup_set), work.now()
-    mine = [archive for archive in listing if work.backup_set.owns(archive.name)]
-    archives = work.history.record_listing(work.backup_set.store, work.backup_set.name, mine, now)
+    archives = listings.record(work.history, work.backup_set, listing, now)
     policy, partial_after = section.policy(work.config.daemon.timezone), section.partial_after
     verdicts = plan(archives, policy, _floor(work, archives, now), now, partial_after=partial_after)
     policy_text = policy_of(work.backup_set, work.config)

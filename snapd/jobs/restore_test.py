@@ -15,6 +15,7 @@ from snapd.checks import Judged
 from snapd.config import CommandCheck, PathCheck, RestoreTest
 from snapd.errors import LocalDiskFullError, RestoreTestError, SnapdError, TimeLimitError
 from snapd.history import Proof
+from snapd.jobs import listings
 from snapd.jobs.base import INTERRUPTED_AT_MOST, Work, making_way
 from snapd.jobs.checking import Restored, carry_out
 from snapd.jobs.extraction import Extraction, Wanted, member_path, plan_extraction
@@ -108,8 +109,8 @@ def _unusable(scratch: Path, error: OSError) -> SnapdError:
 
 def _choose(work: Work) -> Choice | None:
     backup_set = work.backup_set
-    mine = [item for item in making_way(work, work.engine.archives) if backup_set.owns(item.name)]
-    listed = work.history.record_listing(backup_set.store, backup_set.name, mine, work.now())
+    listing = making_way(work, work.engine.archives)
+    listed = listings.record(work.history, backup_set, listing, work.now())
     complete = [item for item in listed if item.complete]
     if not complete:
         return None

@@ -39,6 +39,7 @@ BORG_LIKE = Properties(
     resumable=True,
     needs_reclaim=True,
     gentle_signal=signal.SIGINT,
+    repair_costs="it takes a while",
 )
 
 
