@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from snapd import engines, sources
+from snapd import crontabs, engines, sources
 from snapd.config import BackupSet, Config, Folders, Store
 from snapd.engines.base import Engine, RunLimits, silent_store
 from snapd.engines.base import Tools as EngineTools
@@ -62,8 +64,9 @@ def problems(
         **{f"store {name}": partial(engine.doctor, connect=False) for name, engine in built.items()},
         **{f"set {each.name}": partial(_of_sources, each, folders) for each in config.backup.values()},
     }
-    seen = answers(looks, limit_s)
-    found: list[Problem] = []
+    beside = {"stores beside each other": lambda: tuple(engines.clashes(config))}
+    seen = answers({**looks, **beside}, limit_s)
+    found: list[Problem] = [*seen.get("stores beside each other", ())]
     for name, engine in built.items():
         local = seen.get(f"store {name}", (silent_store(name),))
         told = local if local or not connect else engine.doctor(connect=True)
@@ -71,6 +74,42 @@ def problems(
     for name in config.backup:
         found += seen.get(f"set {name}", (_silent_set(name),))
     return tuple(found)
+
+
+def warnings(
+    config: Config, *, places: Iterable[Path] = crontabs.PLACES, limit_s: float = LOOK_S
+) -> tuple[tuple[Problem, ...], tuple[Path, ...]]:
+    """Return what works and yet should not stay so, and the crontabs that could not be read for it."""
+    stores = engines.tarsnap_stores(config)
+    if not stores:
+        return (), ()
+    looks: dict[str, Callable[[], tuple[Problem, ...]]] = {
+        "advice on stores": lambda: tuple(engines.advice(config))
+    }
+    advice = answers(looks, limit_s).get("advice on stores", ())
+    found = crontabs.calls_of_tarsnap(places)
+    default = crontabs.default_keyfile()
+    calls = (
+        _still_called(name, call, certain=(call.keyfile or default) is not None)
+        for name, store in stores.items()
+        for call in found.calls
+        if _may_be(call.keyfile or default, store.keyfile)
+    )
+    return (*advice, *calls), found.unread
+
+
+def _may_be(named: Path | None, keyfile: Path) -> bool:
+    """Tell whether a key that somebody names, or does not name, may be this one."""
+    return named is None or os.path.realpath(named) == os.path.realpath(keyfile)
+
+
+def _still_called(store: str, call: crontabs.CronCall, *, certain: bool) -> Problem:
+    key = "with the same key" if certain else "perhaps with the same key"
+    return Problem(
+        f"{call.file}:{call.line} still calls {call.program} {key}: two schedulers get in each other's way",
+        f"when the first backup of this store is there, put a # before line {call.line} of {call.file}",
+        store=store,
+    )
 
 
 def _of_sources(backup_set: BackupSet, folders: Folders) -> tuple[Problem, ...]:

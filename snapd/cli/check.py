@@ -20,7 +20,7 @@ from snapd.state_folder import read
 from snapd.views import problem_json
 
 WRONG = 2
-LIGHT_OFF = 3
+WARNED = 3
 
 Found = dict[str, Any]
 
@@ -32,7 +32,8 @@ Found = dict[str, Any]
 def check_command(invocation: Invocation, connect: bool, as_json: bool) -> int:
     """Check the config, then this machine, then the lights of the daemon if one answers.
 
-    Exit status: 0 all is well, 2 the config or something on this machine is wrong, 3 a light is off.
+    Exit status: 0 all is well, 2 the config or something on this machine is wrong, 3 a light is off or
+    something should not stay as it is.
     """
     found = _look(invocation, connect=connect)
     if as_json:
@@ -43,13 +44,19 @@ def check_command(invocation: Invocation, connect: bool, as_json: bool) -> int:
         return WRONG
     status = found["status"]
     if status is not None and (lights_off(status) or status["config"]["refused"]):
-        return LIGHT_OFF
-    return 0
+        return WARNED
+    return WARNED if found["warnings"] else 0
 
 
 def _look(invocation: Invocation, *, connect: bool) -> Found:
     """Look at one thing after the other; what cannot be judged is None."""
-    found: Found = {"file": str(invocation.file), "problems": [], "machine": None, "status": None}
+    found: Found = {
+        "file": str(invocation.file),
+        "problems": [],
+        "machine": None,
+        "warnings": [],
+        "status": None,
+    }
     try:
         config = read(invocation.file).config
     except ConfigError as error:
@@ -57,6 +64,7 @@ def _look(invocation: Invocation, *, connect: bool) -> Found:
         return found
     folders = Folders.from_environment(invocation.environ)
     found["machine"] = _machine(config, folders, invocation, connect=connect)
+    found["warnings"] = _warnings(config)
     found["status"] = _status(invocation)
     return found
 
@@ -67,6 +75,13 @@ def _machine(config: Config, folders: Folders, invocation: Invocation, *, connec
     if os.geteuid() == 0:
         credentials.provide_here(folders.runtime, invocation.environ)
     return [problem_json(item) for item in machine.problems(config, folders, connect=connect)]
+
+
+def _warnings(config: Config) -> list[Found]:
+    items, unread = machine.warnings(config)
+    for path in unread:
+        aside(escaped(f"not looked at, because it may not be read: {path}; try again as root"))
+    return [problem_json(item) for item in items]
 
 
 def _status(invocation: Invocation) -> Found | None:
@@ -85,6 +100,9 @@ def _print(found: Found) -> None:
     if found["machine"] is None:
         return
     _print_part("machine", [line for item in found["machine"] for line in _sentences(item)], "")
+    if found["warnings"]:
+        _say("warning", "it works, and should not stay so", "yellow")
+        _print_sentences([line for item in found["warnings"] for line in _sentences(item)])
     status = found["status"]
     if status is None:
         fact("lights   not looked at: no daemon answers")
@@ -99,7 +117,11 @@ def _print(found: Found) -> None:
 def _print_part(title: str, wrong: list[str], note: str) -> None:
     told = f"ok  {escaped(note)}" if note else "ok"
     _say(title, "wrong" if wrong else told.strip(), "red" if wrong else "green")
-    for line in wrong:
+    _print_sentences(wrong)
+
+
+def _print_sentences(lines: list[str]) -> None:
+    for line in lines:
         print_sentence(line.lstrip(), indent="    " if line.startswith(" ") else "  ")
 
 

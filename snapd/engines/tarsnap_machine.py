@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from snapd import secret
 from snapd.config import TarsnapStore
-from snapd.engines.tarsnap_program import OLDEST, PASSPHRASES, look, missing_cachedir, version_of
+from snapd.engines.tarsnap_keys import permissions
+from snapd.engines.tarsnap_program import OLDEST, PASSPHRASES, missing_cachedir, version_of
 from snapd.errors import EngineUsageError
 from snapd.model import Problem
 from snapd.proc import Launcher
@@ -43,21 +43,8 @@ def _of_program(store: TarsnapStore, launcher: Launcher) -> Iterator[Problem]:
         yield Problem(f"tarsnap {shown} takes no passphrase without a terminal", "install 1.0.40 or later")
 
 
-def permissions(store: TarsnapStore, launcher: Launcher) -> frozenset[str]:
-    """Return what a key may do: `reading`, `writing`, `deleting`, `nuking`; empty when it cannot be told."""
-    try:
-        argv = ("tarsnap-keymgmt", "--print-key-permissions", str(store.keyfile))
-        said = look(argv, store.keyfile, launcher)
-    except EngineUsageError:  # no such tool, or a key with a passphrase
-        return frozenset()
-    match = re.search(r"This key has permissions for: ([^\n]*)\.", said)
-    return (
-        frozenset(re.findall(r"reading|writing|deleting|nuking|nothing", match[1])) if match else frozenset()
-    )
-
-
 def _of_permissions(store: TarsnapStore, launcher: Launcher) -> Iterator[Problem]:
-    may = permissions(store, launcher)
+    may = permissions(store.keyfile, launcher)
     for action, why in (
         ("reading", "no archive counts that cannot be seen in the store afterwards"),
         ("writing", "no archive can be made"),

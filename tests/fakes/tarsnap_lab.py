@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +27,7 @@ class TarsnapLab:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, version: str = "1.0.41", *, new: bool = False
     ) -> None:
         self.folder = folder
+        self.version = version
         self.account = Account(folder / "account", version)
         self.key = self.account.new_key()
         self.cachedir = folder / "cachedir"
@@ -62,6 +65,22 @@ class TarsnapLab:
         done = self.account.run(*common, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @contextmanager
+    def interrupted_at(self, point: str) -> Iterator[None]:
+        """Ask the run to stop once the client pauses at a point."""
+
+        def stop() -> None:
+            self.account.wait_at(point, self.key)
+            self.interrupt.request("stop")
+
+        asker = threading.Thread(target=stop)
+        asker.start()
+        try:
+            yield
+        finally:
+            asker.join()
+            self.interrupt.withdraw("stop")
 
     def drop_rights_of_root(self) -> None:
         """Run the client without the right to read everything, which root has."""
