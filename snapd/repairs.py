@@ -5,15 +5,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from snapd import agenda
 from snapd.config import Config
 from snapd.engines.base import Properties
-from snapd.errors import DefectError, SnapdError, UsageError
+from snapd.errors import BusyError, DefectError, SnapdError, UsageError
 from snapd.followers import FOLLOW_S, Answer
-from snapd.gates import Few
 from snapd.history import Run
 from snapd.logger import log
 from snapd.model import Cause, Kind, job_id
@@ -30,7 +30,7 @@ class Repairs:
         self._config = config
         self._properties = properties
         self._runner = runner
-        self._one = Few(1, "repair")
+        self._one = threading.Lock()
 
     def repair(self, store: str, *, yes: bool, uid: int) -> Answer:
         """Repair a store and follow it; without `yes` only say what that costs.
@@ -40,7 +40,7 @@ class Repairs:
         backup_set = self._a_set_of(store)
         costs = self._properties(store).repair_costs
         if yes:
-            with self._one.place():
+            with self._alone():
                 yield {"event": "repairing", "store": store}
                 run_id = new_run_id()
                 asked = agenda.new_run(
@@ -48,6 +48,15 @@ class Repairs:
                 )
                 yield from self._followed(asked, store, uid)
         yield {"event": "done", "store": store, "costs": costs, "repaired": yes}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._one.acquire(blocking=False):
+            raise BusyError("a repair is at work already, or waits for the lock", hint="ask again later")
+        try:
+            yield
+        finally:
+            self._one.release()
 
     def _a_set_of(self, store: str) -> str:
         config = self._config()

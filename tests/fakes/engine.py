@@ -85,9 +85,9 @@ class FakeEngine:
 
     `now` gives the `created` of new archives. `fail_next` makes the next call of a method raise.
     `during[method]` is called in the middle of `create`, `find`, `archives`, `delete` (before each archive),
-    `reclaim`, `extract` with the archive's name, if one is meant. `omitted` paths are left out and reported,
-    and so is what is below them. `create` refuses `taken` names; `find` and `archives` never show `hidden`
-    ones.
+    `reclaim`, `extract`, `repair` with the archive's name, if one is meant. `omitted` paths are left out and
+    reported, and so is what is below them. `create` refuses `taken` names; `find` and `archives` never show
+    `hidden` ones.
     `interrupt` stops all of these but `find` after their hook, as a real child would be.
     """
 
@@ -241,6 +241,8 @@ class FakeEngine:
 
     def repair(self) -> None:
         self._called("repair")
+        self._middle("repair", "")
+        self._stop_if_asked()
         self.repaired += 1
 
     # -- inside ---------------------------------------------------------------------------------------
