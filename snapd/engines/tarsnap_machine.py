@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
 from snapd import secret
 from snapd.config import TarsnapStore
 from snapd.engines.tarsnap_keys import permissions
-from snapd.engines.tarsnap_program import OLDEST, PASSPHRASES, missing_cachedir, version_of
+from snapd.engines.tarsnap_program import (
+    OLDEST,
+    PASSPHRASES,
+    environment,
+    missing_cachedir,
+    version_of,
+)
 from snapd.errors import EngineUsageError
 from snapd.model import Problem
-from snapd.proc import Launcher
+from snapd.proc import Command, Launcher, Limits
+from snapd.programs import has_ambient_capability
 
 SERVICE = "snapd-backup"
 
@@ -23,6 +31,12 @@ def problems(name: str, store: TarsnapStore, launcher: Launcher) -> Iterator[Pro
     unreadable = secret.file_problem(store.keyfile, "key file")
     if unreadable is not None:
         yield unreadable
+    elif not _client_reads(store.keyfile, launcher):
+        yield Problem(
+            f"tarsnap may not read the key file {store.keyfile} when it runs as the service",
+            f"make a copy that it may read, and name that in the config: "
+            f"install -o root -g {SERVICE} -m 0640 {store.keyfile} /etc/snapd-backup/",
+        )
     else:
         yield from _of_permissions(store, launcher)
     if store.passphrase is not None and (wrong := secret.problem(store.passphrase, os.environ)) is not None:
@@ -41,6 +55,33 @@ def _of_program(store: TarsnapStore, launcher: Launcher) -> Iterator[Problem]:
         yield Problem(f"tarsnap {shown} is too old", "install 1.0.39 or later")
     elif store.passphrase is not None and version < PASSPHRASES:
         yield Problem(f"tarsnap {shown} takes no passphrase without a terminal", "install 1.0.40 or later")
+
+
+def _client_reads(keyfile: Path, launcher: Launcher) -> bool:
+    """Tell whether the client may read the key where it has no privilege, as when it lists or restores.
+
+    Our own capability opens every file, and root looks on behalf of the service: so a process without any
+    says it. Where we are nobody else than the client, to have opened it ourselves is the answer.
+    """
+    argv: tuple[str, ...] = ("test", "-r", str(keyfile))
+    if os.geteuid() == 0:
+        argv = (*_as_service(), *argv)
+    elif not has_ambient_capability():
+        return True
+    command = Command(argv, environment(), limits=Limits(wall=10.0, grace=1.0))
+    try:
+        return Launcher(interrupt=launcher.interrupt).run(command).returncode == 0
+    except OSError:
+        return True  # it cannot be told
+
+
+def _as_service() -> tuple[str, ...]:
+    """Return the words that run a command as the service's user, where there is one."""
+    try:
+        user = pwd.getpwnam(SERVICE)
+    except KeyError:
+        return ()
+    return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--")
 
 
 def _of_permissions(store: TarsnapStore, launcher: Launcher) -> Iterator[Problem]:
