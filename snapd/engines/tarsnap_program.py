@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from snapd import secret
 from snapd.config import TarsnapOptions, TarsnapStore
 from snapd.engines.base import Tools
@@ -26,6 +24,7 @@ from snapd.errors import (
     NoMemoryError,
     OutOfSyncError,
 )
+from snapd.logger import log
 from snapd.model import Progress
 from snapd.proc import Command, Finished, Launcher, Limits, raise_if_cut
 
@@ -38,7 +37,6 @@ NULL_OUTPUT: Version = (1, 0, 41)
 _PASSED_ON = ("PATH", "TMPDIR")
 _PASSPHRASE = "SNAPD_TARSNAP_PASSPHRASE"  # noqa: S105 - the name of a variable
 _LOOK_LIMITS = Limits(wall=30.0, grace=2.0)
-_log = structlog.get_logger()
 _told: dict[tuple[object, ...], str] = {}  # what small looks at files said, by the file's identity
 
 
@@ -104,7 +102,7 @@ class Program:
         )
         finished = self._launched(command)
         for line in listener.said[-_SHOWN:]:
-            _log.debug("engine-output", line=line)
+            log.debug("engine-output", line=line)
         if is_unpaid("\n".join(listener.said)):
             raise self.error(listener)
         return finished, listener

@@ -26,7 +26,7 @@ _SEE_ARCHIVE = """
 """
 _NEVER_SEEN = """
     SELECT name, tried_by FROM archives
-    WHERE store = ? AND backup_set = ? AND tried IS NOT NULL AND created IS NULL
+    WHERE store = ? AND backup_set = ? AND tried_by > '' AND created IS NULL
 """
 _THERE = "backup_set = ? AND gone IS NULL AND created IS NOT NULL"
 _SEE_ALL = f"UPDATE archives SET seen = ? WHERE store = ? AND {_THERE}"  # noqa: S608  our own words
@@ -75,7 +75,7 @@ class ArchiveFacts:
         is such an archive is not known, and it may still come.
         """
         found = self._disk.read(
-            lambda row: (str(row["name"]), str(row["tried_by"] or "")), _NEVER_SEEN, store, backup_set
+            lambda row: (str(row["name"]), str(row["tried_by"])), _NEVER_SEEN, store, backup_set
         )
         return dict(found)
 

@@ -49,8 +49,8 @@ def _tie(history: History, backup_set: str, archive: Archive, run_id: str) -> No
         backup_set=backup_set,
         archive=archive.name,
         complete=archive.complete,
-        run_id=run_id or None,
+        run_id=run_id,
     )
-    run = history.run(run_id) if run_id else None
+    run = history.run(run_id)
     if run is not None and run.outcome is not None and not run.archive:
         history.update(replace(run, archive=archive.name))

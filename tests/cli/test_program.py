@@ -185,7 +185,7 @@ def completed(program: Program, *words: str) -> list[str]:
 
 
 def test_commands_complete(program: Program) -> None:
-    assert completed(program, "re") == ["restore-test", "resume", "restore", "reload"]
+    assert completed(program, "re") == ["restore-test", "resume", "repair", "restore", "reload"]
 
 
 def test_names_of_sets_complete_from_the_daemon(program: Program, daemon: FakeDaemon) -> None:

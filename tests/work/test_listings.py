@@ -84,7 +84,6 @@ def test_archives_of_strangers_and_of_other_sets_are_not_the_sets(history: Histo
     assert [known.archive.name for known in history.known_archives("mail")] == [f"{NAME}.2"]
 
 
-def test_an_archive_without_a_known_run_is_told_all_the_same(history: History) -> None:
+def test_a_name_that_was_tried_before_runs_were_noted_with_it_is_not_told_of(history: History) -> None:
     history.record_name("offsite", "mail", NAME, NOW)
-    (told,) = listed(history, NAME)
-    assert told["run_id"] is None
+    assert listed(history, NAME) == []
