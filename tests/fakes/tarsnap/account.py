@@ -51,13 +51,17 @@ _PATIENCE_S = 30.0  # for a process that is to come to a point: only ever spent 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a program. Times in seconds since the epoch; `status` None: it did not end by itself."""
+    """One call of a program. Times in seconds since the epoch; `status` None: it did not end by itself.
+
+    `waits` counts the delays that were slept, by the name of their switch.
+    """
 
     argv: tuple[str, ...]
     pid: int
     start: float
     end: float | None
     status: int | None
+    waits: Mapping[str, int]
 
     @property
     def program(self) -> str:
@@ -187,18 +191,15 @@ class Account:
         """List every call so far, in the order of their starts."""
         path = self.folder / "calls.jsonl"
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        ends = {line["call"]: line for line in lines if line["event"] == "end"}
-        return [
-            Call(
-                tuple(line["argv"]),
-                line["pid"],
-                line["time"],
-                ends.get(line["call"], {}).get("time"),
-                ends.get(line["call"], {}).get("status"),
-            )
-            for line in lines
-            if line["event"] == "start"
-        ]
+        ends: dict[str, dict[str, Any]] = {line["call"]: line for line in lines if line["event"] == "end"}
+        calls = []
+        for line in lines:
+            if line["event"] == "start":
+                end = ends.get(line["call"], {})
+                argv, status = tuple(line["argv"]), end.get("status")
+                waits = end.get("waits", {})
+                calls.append(Call(argv, line["pid"], line["time"], end.get("time"), status, waits))
+        return calls
 
     def overlaps(self, key: Path) -> list[dict[str, Any]]:
         """List the writers that began while another one was alive."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from tests.fakes.tarsnap.account import Account
 
 Done = subprocess.CompletedProcess[str]
+VERSIONS = ("1.0.39", "1.0.40", "1.0.41")
+DELAYED = "Error exit delayed from previous errors."
+MODIFIED = "Data on server was modified, but it might notbe exactly what you requested"
 
 
 class Machine:
@@ -52,6 +56,24 @@ class Machine:
 
     def start(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
         return self.account.start(*self.words(*words), **more)
+
+    def hold(self, point: str, name: str = "held") -> subprocess.Popen[str]:
+        """Start a creation and wait until it pauses at a point."""
+        self.account.at(point, "pause", key=self.key, archive=name)
+        process = self.start("-c", "-f", name, self.source)
+        self.account.wait_at(point, self.key)
+        return process
+
+    def grow(self) -> None:
+        """Put three files of three blocks each beside the small one."""
+        for number in range(3):
+            (self.source / f"big-{number}").write_bytes(os.urandom(3 * 65536))
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a process; gives its wait status and what it told."""
+    told = process.communicate(timeout=60)[1]
+    return process.returncode, told
 
 
 def messages(done: Done) -> list[str]:

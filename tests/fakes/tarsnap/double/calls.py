@@ -33,8 +33,8 @@ class Call:
         if self.path is not None:
             append(self.path, {"call": self.id, "event": event, "time": time.time(), **fields})
 
-    def end(self, status: int) -> None:
-        self.tell("end", status=status)
+    def end(self, status: int, waits: dict[str, int]) -> None:
+        self.tell("end", status=status, waits=waits)
 
 
 _held: list[int] = []  # kept open until the process is gone

@@ -65,7 +65,7 @@ def main(settings: str) -> int:
         status = 1
     except FailedError:
         status = 1
-    call.end(status)
+    call.end(status, switches.waits)
     return status
 
 

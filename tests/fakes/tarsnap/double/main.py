@@ -39,7 +39,7 @@ def main(settings: str) -> int:
     except UsageError:
         write(2, encode(output.USAGE.format(output.PROGRAM[0])))
         status = 1
-    call.end(status)
+    call.end(status, switches.waits)
     return status
 
 

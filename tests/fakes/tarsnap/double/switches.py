@@ -51,6 +51,7 @@ class Switches:
     def __init__(self, account: str | None, version: str) -> None:
         self.account = account
         self.values = DEFAULTS | {"version": version}
+        self.waits: dict[str, int] = {}  # how often each delay was slept
         self._installed = version
         self.take_files()
 
@@ -73,8 +74,9 @@ class Switches:
         return self.values[name]
 
     def wait(self, name: str) -> None:
-        """Sleep as long as a switch says."""
+        """Sleep as long as a switch says, and count it."""
         if self.values[name]:
+            self.waits[name] = self.waits.get(name, 0) + 1
             time.sleep(self.values[name])
 
     @property

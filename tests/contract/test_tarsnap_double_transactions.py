@@ -1,4 +1,4 @@
-"""The double of the `tarsnap` client: locks, transactions, die-points, signals and exit statuses.
+"""The double of the `tarsnap` client: locks, sequence numbers, transactions and die-points.
 
 Numbers in brackets are those of the specification of an honest double; see `test_tarsnap_double.py`.
 """
@@ -10,18 +10,13 @@ import os
 import shutil
 import signal
 import struct
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.tarsnap.machine import Done, Machine, messages
+from tests.fakes.tarsnap.machine import DELAYED, Machine, ended, messages
 
-VERSIONS = ("1.0.39", "1.0.40", "1.0.41")
-DELAYED = "Error exit delayed from previous errors."
-MODIFIED = "Data on server was modified, but it might notbe exactly what you requested"
 MISMATCH = "Sequence number mismatch: Run --fsck"
 DEATHS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 
@@ -29,25 +24,6 @@ DEATHS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
-
-
-def big(machine: Machine) -> None:
-    """Give the machine files of several blocks."""
-    for number in range(3):
-        (machine.source / f"big-{number}").write_bytes(os.urandom(3 * 65536))
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for a process; gives its wait status and what it told."""
-    told = process.communicate(timeout=60)[1]
-    return process.returncode, told
-
-
-def paused_creation(machine: Machine, point: str, name: str = "held") -> subprocess.Popen[str]:
-    machine.account.at(point, "pause", key=machine.key, archive=name)
-    process = machine.start("-c", "-f", name, machine.source)
-    machine.account.wait_at(point, machine.key)
-    return process
 
 
 # [6] The lock
@@ -68,7 +44,7 @@ def test_a_second_writer_fails_at_once_and_reads_go_on(
 ) -> None:
     """[6]"""
     machine.create("a")
-    process = paused_creation(machine, "create.opened")
+    process = machine.hold("create.opened")
     done = machine.run(*[str(machine.source) if word == "SOURCE" else word for word in words])
     assert messages(done) == ["Transaction already in progress", closing, DELAYED]
     assert done.returncode == 1
@@ -81,7 +57,7 @@ def test_a_second_writer_fails_at_once_and_reads_go_on(
 
 def test_the_lock_is_a_posix_record_lock_that_tells_its_holder(machine: Machine) -> None:
     """[6]: F_GETLK finds it; it is gone when the holder is, and its file stays."""
-    process = paused_creation(machine, "create.opened")
+    process = machine.hold("create.opened")
     with (machine.cachedir / "lockf").open("r+b") as file:
         question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         answer = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, question))
@@ -162,9 +138,9 @@ def copied_cachedir(machine: Machine) -> Path:
 def test_the_newcomer_wins_and_the_victim_hears_of_it_at_its_next_write(machine: Machine) -> None:
     """[8]"""
     machine.create("a")
-    big(machine)
+    machine.grow()
     other = copied_cachedir(machine)
-    process = paused_creation(machine, "create.block")
+    process = machine.hold("create.block")
     words = machine.words("-c", "-f", "b", machine.source, cachedir=other)
     assert machine.account.run(*words).returncode == 0
     machine.account.go("create.block", machine.key)
@@ -223,7 +199,7 @@ def test_a_stale_starter_leaves_the_open_transaction_alone(machine: Machine) -> 
     """[9]"""
     other = machine.folder / "other"
     machine.create("a")
-    process = paused_creation(machine, "create.opened")
+    process = machine.hold("create.opened")
     stale = machine.account.run(*machine.words("-c", "-f", "b", machine.source, cachedir=other))
     assert MISMATCH in stale.stderr
     machine.account.go("create.opened", machine.key)
@@ -233,8 +209,8 @@ def test_a_stale_starter_leaves_the_open_transaction_alone(machine: Machine) -> 
 def test_fsck_cancels_whatever_is_open(machine: Machine) -> None:
     """[9]"""
     machine.create("a")
-    big(machine)
-    process = paused_creation(machine, "create.block")
+    machine.grow()
+    process = machine.hold("create.block")
     other = machine.folder / "other"
     assert machine.account.run(*machine.words("--fsck", cachedir=other)).returncode == 0
     machine.account.go("create.block", machine.key)
@@ -259,7 +235,7 @@ def test_what_a_creation_leaves_where_it_dies(
     machine: Machine, point: str, after_the_next_write: list[str], death: str
 ) -> None:
     """[10]: nothing is listed before the next write, unless the server had committed."""
-    big(machine)
+    machine.grow()
     machine.account.switch(checkpoint_every=2)
     machine.account.at(point, death)
     done = machine.create("held")
@@ -303,7 +279,7 @@ def test_fsck_and_recover_commit_a_checkpoint_of_another_host(machine: Machine) 
 
 def test_a_part_is_an_archive_of_whole_files_and_makes_the_next_run_cheap(machine: Machine) -> None:
     """[10]"""
-    big(machine)
+    machine.grow()
     machine.account.switch(checkpoint_every=4)
     machine.account.at("create.checkpointed", "SIGKILL", key=machine.key)
     machine.create("a")
@@ -319,7 +295,7 @@ def test_a_part_is_an_archive_of_whole_files_and_makes_the_next_run_cheap(machin
 
 def test_the_last_checkpoint_of_a_run_wins_over_its_earlier_ones(machine: Machine) -> None:
     """[10]"""
-    big(machine)
+    machine.grow()
     machine.account.switch(checkpoint_every=2)
     assert machine.create("a", "-v").stderr.count("tarsnap: Creating checkpoint... done.") == 4
     assert machine.names() == ["a"]
@@ -359,147 +335,3 @@ def test_a_deletion_that_dies_behind_the_commit_is_done(machine: Machine) -> Non
     machine.account.at("delete.after-commit", "SIGKILL", archive="a")
     assert machine.delete("a", "b").returncode == -signal.SIGKILL
     assert machine.names() == ["b"]
-
-
-# [17] Signals
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_a_signal_that_kills_leaves_nothing_behind(machine: Machine, number: signal.Signals) -> None:
-    """[17]: no message, no commit, no part."""
-    big(machine)
-    process = paused_creation(machine, "create.block")
-    process.send_signal(number)
-    status, told = ended(process)
-    assert status == -number
-    assert told.splitlines()[1:] == ["tarsnap: Removing leading '/' from member names"]
-    assert machine.create("next").returncode == 0
-    assert machine.names() == ["next"]
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_quit_signal_cuts_an_open_creation_short(tmp_path: Path, version: str) -> None:
-    """[17]"""
-    machine = Machine(tmp_path, version)
-    big(machine)
-    machine.account.at("create.block", "pause", key=machine.key, at=5)
-    process = machine.start("-c", "-f", "a", machine.source)
-    machine.account.wait_at("create.block", machine.key)
-    process.send_signal(signal.SIGQUIT)
-    status, told = ended(process)
-    assert status == (2 if version == "1.0.41" else 1)
-    assert told.splitlines()[2:] == [
-        "tarsnap: quit signal received or bandwidth limit reached; archive is being truncated",
-        "tarsnap: Archive truncated",
-        f"tarsnap: {DELAYED}",
-        *([f"tarsnap: {MODIFIED}"] if version == "1.0.41" else []),
-    ]
-    assert machine.names() == ["a.part"]
-    assert len(machine.account.contents(machine.key, "a.part")) == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2])
-@pytest.mark.parametrize("moment", ["create.before-transaction", "delete.middle", "list.record"])
-def test_the_handled_signals_kill_at_the_wrong_moment(
-    machine: Machine, number: signal.Signals, moment: str
-) -> None:
-    """[17]"""
-    machine.create("a")
-    machine.account.at(moment, number.name, key=machine.key)
-    runs: dict[str, Callable[[], Done]] = {
-        "create.before-transaction": lambda: machine.create("b"),
-        "delete.middle": lambda: machine.delete("a"),
-        "list.record": lambda: machine.run("--list-archives"),
-    }
-    assert runs[moment]().returncode == -number
-    assert machine.names() == ["a"]
-
-
-def test_usr1_tells_the_progress_of_a_creation_and_of_an_extraction(machine: Machine) -> None:
-    """[17]"""
-    big(machine)
-    machine.account.at("create.block", "SIGUSR1", key=machine.key, at=2)
-    name = str(machine.source / "big-0").lstrip("/")
-    done = machine.create("a")
-    assert done.returncode == 0
-    assert f"Processed 2 entries, 131072 bytes\nadding {name} (131072 / 196608 bytes)\n" in done.stderr
-    machine.account.at("read.entry", "SIGUSR1", key=machine.key, at=2)
-    assert f"extracting {name}\n" in machine.run("-x", "-O", "-f", "a").stderr
-
-
-def test_usr2_makes_a_checkpoint(machine: Machine) -> None:
-    """[17]"""
-    machine.create("old")
-    big(machine)
-    points = {
-        "create.block": {"action": "SIGUSR2", "at": 5},
-        "create.before-commit": {"action": "SIGKILL"},
-        "create.checkpointed": {"action": "SIGKILL"},
-    }
-    machine.account.switch(points=points)
-    assert machine.create("a").returncode == -signal.SIGKILL
-    machine.account.forget_points(machine.key)
-    machine.run("--recover")
-    assert sorted(machine.names()) == ["a.part", "old"]
-
-
-# [18] Releases and exit statuses
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_only_release_41_tells_with_2_that_something_was_committed(tmp_path: Path, version: str) -> None:
-    """[18]"""
-    machine = Machine(tmp_path, version)
-    done = machine.create("a", "gone", machine.source, cwd=tmp_path)
-    assert machine.names() == ["a"]
-    if version == "1.0.41":
-        assert (done.returncode, messages(done)[-2:]) == (2, [DELAYED, MODIFIED])
-    else:
-        assert (done.returncode, messages(done)[-1]) == (1, DELAYED)
-
-
-def test_2_is_also_the_status_of_a_run_that_only_ended_a_former_one(machine: Machine) -> None:
-    """[18]: any commit of the process counts."""
-    machine.account.at("create.before-commit", "SIGKILL")
-    machine.create("a")
-    retry = machine.create("a")
-    assert (retry.returncode, messages(retry)[0]) == (2, 'An archive already exists with the name "a"')
-    assert machine.names() == ["a"]
-
-
-def test_a_direct_exit_is_1_even_behind_a_commit(machine: Machine) -> None:
-    """[18]"""
-    machine.account.at("create.before-commit", "SIGKILL")
-    machine.create("a")
-    done = machine.run("-c", "-f", "b", "-C", "/nowhere", "x")
-    assert (done.returncode, messages(done)) == (1, ["could not chdir to '/nowhere'"])
-    assert machine.names() == ["a"]
-
-
-# [19] Deletions of several
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_deletion_stops_at_the_first_that_is_missing(tmp_path: Path, version: str) -> None:
-    """[19]"""
-    machine = Machine(tmp_path, version)
-    machine.account.fill(machine.key, machine.cachedir, {"a": 1, "c": 2})
-    done = machine.run("-d", "-v", "-f", "a", "-f", "b", "-f", "c")
-    assert messages(done)[:4] == [
-        'Deleting archive "a"',
-        'Deleting archive "b"',
-        "Archive does not exist: b",
-        "Error deleting archive",
-    ]
-    assert done.returncode == (2 if version == "1.0.41" else 1)
-    assert machine.names() == ["c"]
-
-
-def test_keep_going_skips_what_is_missing_with_status_0(machine: Machine) -> None:
-    """[19]"""
-    machine.account.fill(machine.key, machine.cachedir, {"a": 1, "c": 2})
-    names = machine.folder / "names"
-    names.write_text("b\n\nc\n")
-    done = machine.run("-d", "--keep-going", "-f", "a", "--archive-names", names)
-    assert (done.returncode, messages(done)) == (0, ["Archive does not exist: b"])
-    assert machine.names() == []
