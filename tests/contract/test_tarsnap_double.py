@@ -8,6 +8,7 @@ Numbers in brackets are those of the specification of an honest double. Where it
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -238,3 +239,25 @@ def test_a_path_that_starts_with_an_at_sign_is_an_archive_even_behind_the_dashes
     lost = machine.run("-c", "-f", "c", "--", "@nothing.tar", cwd=machine.folder)
     assert lost.returncode == 2
     assert "Failed to open 'nothing.tar'" in lost.stderr
+
+
+# The programs themselves
+
+
+def test_the_programs_may_be_copied_and_need_nothing_but_an_interpreter(machine: Machine) -> None:
+    """A container has neither this repository nor its packages."""
+    copy = machine.folder / "elsewhere" / "bin"
+    shutil.copytree(machine.account.bin, copy)
+    shutil.rmtree(machine.account.bin)
+    command = ["env", "-i", str(copy / "tarsnap"), *machine.words("-c", "-f", "a", machine.source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert machine.account.names(machine.key) == ["a"]
+    with (copy / "tarsnap").open() as file:
+        assert file.readline().endswith(" -IS\n")
+
+
+def test_a_switch_that_does_not_exist_is_an_error_of_the_test(machine: Machine) -> None:
+    machine.account.switch(netwrk="ok")
+    done = machine.run("--list-archives")
+    assert (done.returncode, done.stderr) == (1, "tarsnap double: no such switch: netwrk = 'ok'\n")

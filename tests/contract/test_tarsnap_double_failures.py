@@ -254,6 +254,7 @@ def test_a_failure_in_the_middle_can_have_any_text(
 def test_what_is_told_of_a_bad_connection_is_no_error(machine: Machine) -> None:
     """[20]"""
     text = "Connection lost, waiting 30 seconds before reconnecting"
+    machine.grow()
     machine.account.at("create.block", "say", text=text)
     done = machine.create("b")
     assert (done.returncode, messages(done)) == (0, [text])
@@ -287,6 +288,7 @@ def test_slowness_is_settable_for_each_archive_and_each_block(
 
 def test_a_creation_can_be_held_in_the_middle_for_as_long_as_a_test_likes(machine: Machine) -> None:
     """[21]"""
+    machine.grow()
     machine.account.at("create.block", "pause", key=machine.key)
     process = machine.start("-c", "-f", "b", machine.source)
     assert machine.account.wait_at("create.block", machine.key) == process.pid
@@ -333,6 +335,7 @@ def test_trap_status_0_does_not_mean_that_all_files_are_in_it(machine: Machine) 
 
 
 def test_trap_sigterm_leaves_no_part(machine: Machine) -> None:
+    machine.grow()
     machine.account.at("create.block", "SIGTERM")
     assert machine.create("b").returncode == -signal.SIGTERM
     machine.create("next")

@@ -154,6 +154,36 @@ def test_what_looks_unchanged_is_stored_with_its_old_content(machine: Machine) -
     assert machine.account.contents(machine.key, "c")[name] == b"other things\n"
 
 
+def test_what_the_file_cache_knows_is_read_again_when_its_blocks_are_gone(machine: Machine) -> None:
+    """[15]"""
+    os.utime(machine.source / "file", (1_600_000_000, 1_600_000_000))
+    machine.create("a")
+    machine.delete("a")
+    assert machine.create("b").returncode == 0
+    assert machine.account.contents(machine.key, "b")[str(machine.source / "file").lstrip("/")]
+
+
+def test_the_cachedir_never_gets_into_an_archive(machine: Machine) -> None:
+    """[15]"""
+    machine.cachedir = machine.source / "cache"
+    done = machine.create("a")
+    assert messages(done) == [f"Not adding cache directory to archive: {machine.cachedir}"]
+    assert list(machine.account.contents(machine.key, "a")) == [str(machine.source / "file").lstrip("/")]
+
+
+def test_names_to_store_may_come_from_a_file(machine: Machine) -> None:
+    """[15]: with NUL between them they may be anything; a line -C is a change of folder."""
+    odd = "new\nline"
+    (machine.source / odd).write_text("x")
+    names = machine.folder / "names"
+    names.write_text(f"{odd}\0file\0")
+    machine.run("-c", "-f", "a", "--null", "-C", machine.source, "-T", names)
+    assert sorted(machine.account.contents(machine.key, "a")) == ["file", odd]
+    names.write_text(f"-C\n{machine.source}\nfile\n")
+    machine.run("-c", "-f", "b", "-T", names)
+    assert list(machine.account.contents(machine.key, "b")) == ["file"]
+
+
 # [16] Locale
 
 

@@ -9,6 +9,9 @@ delete, for each archive: `delete.start` (before the lock), `delete.before-trans
 the last three as above.
 fsck: `fsck.middle` (before each archive), and the last three. Others: `list.record`, `read.entry`.
 
+A file that looks unchanged since a former run is not opened: only new ones come to `create.file` and
+`create.block`.
+
 The switch `points` maps a point to what happens there:
 
 - `action`: a signal's name (the program sends it to itself); "network" (the connection is lost for good,

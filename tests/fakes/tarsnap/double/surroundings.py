@@ -17,9 +17,13 @@ _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS
 
 def _started_with() -> dict[str, str]:
     """The environment as it was at the start: Python puts a UTF-8 locale in place of C into its own."""
-    with open("/proc/self/environ", "rb") as file:
-        pairs = (each.decode("utf-8", "surrogateescape").partition("=") for each in file.read().split(b"\0"))
-        return {name: value for name, _, value in pairs}
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            content = file.read().decode("utf-8", "surrogateescape")
+    except PermissionError:  # of a process that must not be looked at
+        return dict(os.environ)
+    pairs = (each.partition("=") for each in content.split("\0"))
+    return {name: value for name, _, value in pairs}
 
 
 def ascii_only() -> bool:
