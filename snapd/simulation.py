@@ -104,17 +104,17 @@ def _reaches(policy: Policy) -> Iterator[tuple[timedelta | None, timedelta]]:
     """Yield (spacing, how far back) with growing reach; a rule that reaches no further adds nothing."""
     furthest = _ZERO
     for step, reach in _rules(policy):
-        if min(reach, _FURTHEST) > furthest:
-            furthest = min(reach, _FURTHEST)
-            yield step, furthest
+        if reach > furthest:
+            furthest = reach
+            yield step, reach
 
 
 def _rules(policy: Policy) -> Iterator[tuple[timedelta | None, timedelta]]:
     match policy:
         case Deltas():
-            yield from policy.generations()
+            yield from ((step, min(reach, _FURTHEST)) for step, reach in policy.generations())
         case Keep():
-            yield None, policy.within
+            yield None, min(policy.within, _FURTHEST)
             for word, step in _NOMINAL.items():
                 yield step, step * min(getattr(policy, word), _FURTHEST // step)
 

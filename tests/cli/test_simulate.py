@@ -146,6 +146,7 @@ def test_other_line_ends_a_mark_and_a_missing_last_line_end_are_no_matter(
     program: Program, text: str
 ) -> None:
     found = answer(listed(program, text, "--deltas", "1d 7d", "--json"))
+    assert found["keep"][0]["name"] == "mail_00"
     assert [len(found[key]) for key in ("keep", "delete")] == [8, 12]
 
 

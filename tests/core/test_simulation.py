@@ -109,6 +109,19 @@ def test_moments_come_after_a_day_a_week_a_month_a_year_and_at_the_end() -> None
     assert [moment.kept for moment in projection.moments[1:]] == [7, 8, 8, 8]
 
 
+def test_a_mark_that_falls_on_a_night_is_that_night() -> None:
+    start = START + timedelta(hours=3, minutes=50)
+    moments = project(every("@daily"), deltas("1d 7d"), start, 10 * DAY).moments
+    assert [moment.at for moment in moments] == [start + DAY, start + 7 * DAY, start + 10 * DAY]
+
+
+def test_a_generation_reaches_a_hundred_years_at_most() -> None:
+    century = 36525 * DAY
+    for policy in (deltas("1d 40000d"), Keep(timezone=ZONE, within=40_000 * DAY)):
+        assert generations(policy)[-1] == Generation(century, None, None)
+        assert project(every("@daily"), policy, START, DAY).moments[-1].kept == 1
+
+
 def test_less_than_a_day_has_one_moment_and_everything_stays_until_its_end() -> None:
     projection = project(every("every 15m"), deltas("1d 7d"), START, 3 * HOUR)
     assert [(moment.after, moment.made) for moment in projection.moments] == [(3 * HOUR, 12)]
