@@ -18,11 +18,14 @@ from snapd.config import BorgStore, Config, Folders, Store, TarsnapStore
 from snapd.errors import ExistsError, SnapdError, UsageError
 from snapd.state_folder import make_folders, read
 
-COPY_THE_KEY = """\
+_BORG_KEY = """\
 Keep a copy of the passphrase and of the key on another machine, or on paper:
 without them the archives are lost together with this machine. The command
 `borg key export REPOSITORY FILE` writes the key to a file; with --paper it
 makes a form to print."""
+_TARSNAP_KEY = """\
+Keep a copy of the key file on another machine, or on paper: without it the
+archives are lost together with this machine, and nobody can help."""
 
 
 @click.command("init")
@@ -40,10 +43,18 @@ def init_command(invocation: Invocation, store: str | None) -> int:
     make_folders(folders)
     log_quietly(debug=invocation.debug)
     created = [name for name in names if _create(name, config, folders)]
-    if created:
+    for advice in dict.fromkeys(_copy_the_key(config.store[name]) for name in created):
         fact()
-        fact(COPY_THE_KEY)
+        fact(advice)
     return 0
+
+
+def _copy_the_key(store: Store) -> str:
+    match store:
+        case BorgStore():
+            return _BORG_KEY
+        case TarsnapStore():
+            return _TARSNAP_KEY
 
 
 def _names(config: Config, store: str | None) -> Iterable[str]:
