@@ -265,12 +265,14 @@ class Operations:
         except (ValueError, OverflowError) as error:
             raise UsageError(str(error)) from error
         self._history.pause(name, until)
+        self._runner.look_again()
         log.info("paused", backup_set=name, until=until.isoformat())
         return {"set": name, "paused_until": until.isoformat()}
 
     def resume(self, name: str) -> dict[str, Any]:
         self._set(name)
         self._history.pause(name, None)
+        self._runner.look_again()
         log.info("resumed", backup_set=name)
         return {"set": name, "paused_until": None}
 
@@ -280,6 +282,7 @@ class Operations:
         suspects = [known for known in self._history.known_archives(name) if known.archive.suspect]
         for known in suspects:
             self._history.set_suspect(known.store, known.archive.name, False)
+        self._runner.look_again()
         names = [known.archive.name for known in suspects]
         if names:
             log.info("accepted", backup_set=name, count=len(names), archives=names, peer_uid=uid)

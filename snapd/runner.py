@@ -44,7 +44,7 @@ class Runner:
     `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
     `steady` counts the seconds that runs take, and those that a look waits for the lock. `in_use` names
     archives that somebody restores from by hand.
-    `changed` is called whenever a run starts or ends.
+    `changed` is called whenever a run starts or ends, and by `look_again`.
     `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
     """
 
@@ -108,6 +108,11 @@ class Runner:
         with self._turns.changed:
             self._lanes.look_after()
             self._turns.changed.notify_all()
+
+    def look_again(self) -> None:
+        """What decides about rows and lights changed without a run, such as a pause."""
+        self.notify()
+        self._on_change()
 
     def current(self) -> tuple[Current, ...]:
         """Runs in progress, the one that holds the lock last."""

@@ -37,6 +37,20 @@ def test_a_second_daemon_on_the_same_state_is_refused(place: Place) -> None:
     assert place.status()["pid"] == place.daemons[0].pid
 
 
+def test_the_status_line_follows_a_pause_and_its_end(place: Place) -> None:
+    def told() -> str:
+        return next(part for part in place.status_lines[-1].split("; ") if part.startswith("next "))
+
+    place.write("every 1d")
+    place.start()
+    until(lambda: place.status_lines)
+    before = told()
+    place.ask(op="pause", set="mail", **{"for": "2d"})
+    until(lambda: told() != before)
+    place.ask(op="resume", set="mail")
+    until(lambda: told() == before)
+
+
 def test_slots_become_archives(place: Place) -> None:
     place.write("every 1s")
     place.start()

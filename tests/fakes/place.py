@@ -68,6 +68,7 @@ class Place:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(root / "notify"))
         self._ready = threading.Event()
+        self.status_lines: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def write(self, schedule: str, more: str = "") -> None:
@@ -113,6 +114,8 @@ class Place:
         while (message := self._notify.recv(4096)) != b"goodbye":
             if b"READY=1" in message:
                 self._ready.set()
+            if message.startswith(b"STATUS="):
+                self.status_lines.append(message.decode().removeprefix("STATUS="))
         self._notify.close()
 
     def ask(self, **request: Any) -> dict[str, Any]:
