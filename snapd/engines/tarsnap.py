@@ -21,7 +21,7 @@ from snapd.engines.base import Member, Properties, Selection, Stats, Tools
 from snapd.engines.tarsnap_excludes import excludes
 from snapd.engines.tarsnap_listener import Listener
 from snapd.engines.tarsnap_messages import extraction_fault, judge_extraction, truncated
-from snapd.engines.tarsnap_outcome import Made, Version, omissions, verdict
+from snapd.engines.tarsnap_outcome import Made, Version, causes, omissions, verdict
 from snapd.engines.tarsnap_patterns import literal
 from snapd.engines.tarsnap_program import NULL_OUTPUT, PROGRESS, Call, Program, missing_cachedir
 from snapd.engines.tarsnap_selection import roots
@@ -147,10 +147,11 @@ class TarsnapEngine:
         )
         finished, listener = self._program.run(call)
         made = verdict(finished.returncode, listener.said, version)
-        if made is Made.WHOLE or (made is Made.UNKNOWN and not finished.ended and self._appeared(name)):
+        if made is Made.WHOLE or (made is not Made.NOTHING and not finished.ended and self._appeared(name)):
             return _created(name, listener, left_out.warnings)
+        self._made.pop(name, None)
         raise_if_cut(finished, "tarsnap", self._tools.launcher.interrupt)
-        raise truncated(name) if made is Made.TRUNCATED else self._program.error(listener)
+        raise truncated(name) if made is Made.TRUNCATED else self._program.error(causes(listener.said))
 
     def _appeared(self, name: str) -> bool:
         """Look whether a creation that ended badly made its archive all the same."""
@@ -189,7 +190,7 @@ class TarsnapEngine:
         raise_if_cut(finished, "tarsnap", self._tools.launcher.interrupt)
         if finished.returncode == 0:
             return True
-        error = self._program.error(listener)
+        error = self._program.error(listener.said)
         if isinstance(error, NotFoundError):
             return False
         raise error

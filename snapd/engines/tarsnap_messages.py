@@ -274,10 +274,11 @@ def _last_words(said: str) -> str:
 
 
 _HARMLESS = _any(
-    "Can't set (?:user|UID|GID|owner)",
-    "Can't (?:update|restore) time",
-    "(?:set|restore) (?:file flags|extended attributes?|ACL|acl)",
-    r"Can't create '[^\n]*': Operation not permitted",  # a device
+    ": Can't set (?:UID=|user=)",
+    ": Can't update time for ",
+    ": Can't (?:restore|make file) S[GU]ID",
+    ": (?:Failed to set|Cannot restore) (?:file flags|extended attribute|(?:default )?(?:acl|ACL))",
+    r": Can't create '[^\n]*': Operation not permitted",  # a device
 )
 """What an unprivileged user cannot set, and what is not needed to read a file."""
 

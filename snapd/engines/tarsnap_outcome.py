@@ -20,6 +20,7 @@ TELLS_COMMITS = (1, 0, 41)  # the first version with exit status 2
 
 _MOST_WARNINGS = 100
 _REASONS = "|".join(re.escape(reason) for reason in {os.strerror(number) for number in errno.errorcode})
+_BREAKING_OFF = ("Error closing archive", "Error writing archive", "Too many network failures")
 _FAILED = "could not open file|Cannot stat|Couldn't visit directory|Cannot open"
 _UNREAD = (
     re.compile(rf"a (?P<path>.+): (?:{_REASONS})"),
@@ -48,31 +49,40 @@ class Omissions:
 
 
 def verdict(returncode: int, lines: Iterable[str], version: Version) -> Made:
-    """Tell what a creation made. `returncode` is negative for a signal; `lines` is its standard error."""
+    """Tell what a creation made. `returncode` is negative for a signal; `lines` is its standard error.
+
+    File names are among the lines, and may be made to look like messages: so nothing that is said makes an
+    archive of no archive, and what says that there is none counts only before the first entry.
+    """
     said = "\n".join(lines)
-    if "Error creating new archive" in said:
-        return Made.NOTHING
-    if returncode < 0 or "Error closing archive" in said:
-        return Made.UNKNOWN
-    if "Archive truncated" in said and "Error writing archive" not in said:
-        return Made.TRUNCATED
-    if returncode in (0, 2):
+    if returncode == 0:
         return Made.WHOLE
-    return _of_status_one(said, version)
+    if "Error creating new archive" in said and not _had_begun(said):
+        return Made.NOTHING
+    if returncode < 0 or any(text in said for text in _BREAKING_OFF):
+        return Made.UNKNOWN
+    if "Archive truncated" in said:
+        return Made.TRUNCATED
+    return Made.WHOLE if returncode == 2 else _of_status_one(said, version)
 
 
 def _of_status_one(said: str, version: Version) -> Made:
     """Judge the status that says least: only one that came to its regular end may have made an archive."""
-    if "Error writing archive" in said or "Too many network failures" in said:
-        return Made.UNKNOWN
-    if "Error exit delayed" not in said:
-        return Made.NOTHING if not _had_begun(said) else Made.UNKNOWN
-    return Made.UNKNOWN if version >= TELLS_COMMITS else Made.WHOLE
+    if "Error exit delayed" in said:
+        return Made.UNKNOWN if version >= TELLS_COMMITS else Made.WHOLE
+    return Made.UNKNOWN if _had_begun(said) else Made.NOTHING
 
 
 def _had_begun(said: str) -> bool:
     """Tell whether the archive was open: a checkpoint of it may be committed by a later write."""
     return re.search(r"^(?:a |tarsnap: Removing leading|Processed \d)", said, re.MULTILINE) is not None
+
+
+def causes(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the messages of a creation that failed, without what is said of single files and folders."""
+    return tuple(
+        text for line in lines for text in _apart(line) if not text.startswith("a ") and _unread(text) is None
+    )
 
 
 def omissions(lines: Iterable[str]) -> Omissions:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class Program:
         return found
 
     def run(self, call: Call) -> tuple[Finished, Listener]:
-        """Run to the end, and raise only for what is no answer: killed, cut off, not started, not paid.
+        """Run to the end, and raise only for what is no answer: not started, or not paid.
 
         The caller judges the exit status. A missing cachedir is an error before anything starts, because the
         client would make a new one, which is out of step with the store.
@@ -103,8 +103,8 @@ class Program:
         finished = self._launched(command)
         for line in listener.said[-_SHOWN:]:
             log.debug("engine-output", line=line)
-        if is_unpaid("\n".join(listener.said)):
-            raise self.error(listener)
+        if not call.creates and is_unpaid("\n".join(listener.said)):
+            raise self.error(listener.said)
         return finished, listener
 
     def do(self, call: Call) -> tuple[Finished, Listener]:
@@ -112,12 +112,12 @@ class Program:
         finished, listener = self.run(call)
         raise_if_cut(finished, "tarsnap", self._tools.launcher.interrupt)
         if finished.returncode != 0:
-            raise self.error(listener)
+            raise self.error(listener.said)
         return finished, listener
 
-    def error(self, listener: Listener) -> Exception:
-        """Return the error for a call that failed."""
-        error = error_of(listener.said, self._name)
+    def error(self, said: Sequence[str]) -> Exception:
+        """Return the error for a call that failed, from what it said."""
+        error = error_of(said, self._name)
         if isinstance(error, KeyFaultError):
             self._passphrase = None
         return error

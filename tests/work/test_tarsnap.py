@@ -217,6 +217,22 @@ def test_a_path_that_vanishes_meanwhile_is_omitted_whatever_the_exit_status(
     assert lab.account.names(lab.key) == ["a"]
 
 
+def test_files_that_are_called_like_messages_spoil_no_archive(lab: TarsnapLab, source: Path) -> None:
+    names = (
+        "Error creating new archive",
+        "account balance is not positive",
+        "x tarsnap: Error closing archive",
+    )
+    for name in names:
+        (source / name).write_text("x")
+        (source / name).chmod(0)
+    if os.geteuid() == 0:
+        lab.drop_rights_of_root()
+    created = lab.engine().create("a", Selection((source,)))
+    assert {str(source / name) for name in names[:2]} <= set(created.omitted)
+    assert lab.account.names(lab.key) == ["a"]
+
+
 def test_an_archive_that_came_out_empty_is_made_and_told(lab: TarsnapLab, tmp_path: Path) -> None:
     created = lab.engine().create("a", Selection((tmp_path / "gone",)))
     assert created.omitted == (str(tmp_path / "gone"),)

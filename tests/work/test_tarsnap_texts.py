@@ -9,7 +9,7 @@ import pytest
 from snapd.engines.base import Member
 from snapd.engines.tarsnap_listener import Listener
 from snapd.engines.tarsnap_messages import error_of, extraction_fault, is_unpaid, judge_extraction
-from snapd.engines.tarsnap_outcome import Made, omissions, unescaped, verdict
+from snapd.engines.tarsnap_outcome import Made, causes, omissions, unescaped, verdict
 from snapd.engines.tarsnap_output import Members, Sizes, archives_of_lines, archives_of_records, sizes
 from snapd.errors import (
     AccountError,
@@ -284,6 +284,32 @@ def test_a_creation_is_judged_by_all_its_evidence(
 
 
 @pytest.mark.parametrize(
+    ("returncode", "line", "made"),
+    [
+        (0, "a srv/x: Error creating new archive", Made.WHOLE),
+        (0, "a srv/tarsnap: Archive truncated: Permission denied", Made.WHOLE),
+        (2, "tarsnap: /srv/tarsnap: Error creating new archive: Cannot stat: No such file", Made.WHOLE),
+        (2, "tarsnap: /srv/tarsnap: Error closing archive: Cannot stat: No such file", Made.UNKNOWN),
+    ],
+)
+def test_file_names_that_look_like_messages_never_make_nothing_of_an_archive(
+    returncode: int, line: str, made: Made
+) -> None:
+    assert verdict(returncode, (BEGUN, line, DELAYED), NEW) is made
+
+
+def test_files_that_are_called_like_a_cause_are_not_the_cause() -> None:
+    said = (
+        BEGUN,
+        "a srv/Account balance is not positive: Permission denied",
+        "tarsnap: /srv/Sequence number mismatch: Cannot stat: No such file or directory",
+        "a srv/largetarsnap: Too many network failures",
+        "tarsnap: Error writing archive",
+    )
+    assert type(error_of(causes(said), "offsite")) is NetworkError
+
+
+@pytest.mark.parametrize(
     ("line", "path"),
     [
         ("tarsnap: shadow: could not open file: Permission denied", "shadow"),
@@ -391,6 +417,9 @@ def test_of_a_flood_the_beginning_and_the_end_are_kept() -> None:
 HARMLESS = (
     "etc/x: Can't set user=0/group=0 for etc/x",
     "etc/x: Can't update time for etc/x",
+    "etc/x: Can't set UID=0",
+    "etc/x: Can't restore SUID bit",
+    "etc/x: Failed to set default acl",
     "dev/null: Can't create 'dev/null': Operation not permitted",
 )
 
