@@ -17,6 +17,9 @@ class Fate(StrEnum):
     NOT_CARRIED = "not-carried"  # the config cannot say it, or we could not read it
 
 
+CALL = "the call itself"  # in place of a key: the program and its mode
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A part of the input as it was written, what became of it, and a sentence (for a value: its key)."""
@@ -72,6 +75,15 @@ def not_needed(text: str, says: str) -> Item:
 
 def not_carried(text: str, says: str) -> Item:
     return Item(text, Fate.NOT_CARRIED, says)
+
+
+def taken_back(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Return the account of what makes no backup set after all; the call itself has no value to lose."""
+    says = "there is no backup set that it could be in"
+    lost = (Fate.CARRIED, Fate.CHANGED)
+    return tuple(
+        not_carried(item.text, says) if item.fate in lost and item.says != CALL else item for item in items
+    )
 
 
 def open_items(items: Iterable[Item]) -> Sequence[Item]:

@@ -286,4 +286,5 @@ def _give(owner: SetDraft, expiry: Expiry, schedule: str) -> list[Item]:
 
 
 def _shown(expiry: Expiry) -> str:
-    return f"{expiry.before}$date{expiry.behind} {' '.join(expiry.deltas)}"
+    date = f" with dates as {expiry.date}" if expiry.date else ""
+    return f"{expiry.before}$date{expiry.behind} {' '.join(expiry.deltas)}{date}"

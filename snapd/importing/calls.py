@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snapd.importing import names, options, settings
-from snapd.importing.account import Host, Item, carried, changed, not_carried, not_needed
+from snapd.importing.account import (
+    CALL,
+    Host,
+    Item,
+    Source,
+    carried,
+    changed,
+    not_carried,
+    not_needed,
+    taken_back,
+)
 from snapd.importing.names import Series, SeriesError
 from snapd.importing.options import Call, Option
 from snapd.importing.settings import Settings, absolute
@@ -44,10 +54,16 @@ class Outcome:
     items: tuple[Item, ...] = ()
     creations: tuple[Creation, ...] = ()
     expiries: tuple[Expiry, ...] = ()
+    jobs: tuple[tuple[Source, Outcome], ...] = ()  # of a file that the call reads, each with its own account
+    around: tuple[Source, ...] = ()  # what that file says of all its jobs
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
-            self.items + other.items, self.creations + other.creations, self.expiries + other.expiries
+            self.items + other.items,
+            self.creations + other.creations,
+            self.expiries + other.expiries,
+            self.jobs + other.jobs,
+            self.around + other.around,
         )
 
 
@@ -83,7 +99,7 @@ def tarsnap(words: Sequence[Word], around: Surroundings) -> Outcome:
     call = options.read(words[1:])
     dry = [option for option in call.options if option.name in ("dry-run", "dry-run-metadata")]
     if call.mode == "create" and not dry:
-        return Outcome((carried(words[0].raw, "engine"),)) + _create(call, around)
+        return Outcome((carried(words[0].raw, CALL),)) + _create(call, around)
     whole = " ".join(word.raw for word in words)
     if dry:
         return Outcome((not_needed(whole, "a dry run makes no archive"),))
@@ -104,12 +120,11 @@ def _create(call: Call, around: Surroundings) -> Outcome:
     found, of_files = _over_files(found, call, around)
     series, hint, of_name = _series(call, around)
     paths, of_paths = _paths(call, around)
-    mode = tuple(carried(option.text, "engine") for option in call.options if option.name == "create")
+    mode = tuple(carried(option.text, CALL) for option in call.options if option.name == "create")
     accounts = mode + items + of_files + of_name + of_paths
     if not paths:
-        return Outcome(
-            (*accounts, not_carried(" ".join(word.raw for word in call.operands) or "tarsnap -c", NO_PATH))
-        )
+        text = " ".join(word.raw for word in call.operands) or "tarsnap -c"
+        return Outcome((*taken_back(accounts), not_carried(text, NO_PATH)))
     return Outcome(accounts, (Creation(hint, series, paths, found),))
 
 

@@ -8,21 +8,16 @@ from dataclasses import replace
 
 from snapd.cron import Schedule
 from snapd.errors import UsageError
-from snapd.importing import crontab, entry, others, settings
+from snapd.importing import crontab, entry, others
 from snapd.importing.account import Fate, Host, Item, Source, carried, changed, not_carried, not_needed
 from snapd.importing.assembly import Line, assemble
 from snapd.importing.calls import Outcome, Surroundings
 from snapd.importing.crontab import Crontab, Entry, Setting
-from snapd.importing.draft import CACHEDIR, KEYFILE, Draft
+from snapd.importing.draft import Draft, name_places
 from snapd.importing.settings import Settings
+from snapd.importing.tarsnap_conf import read_conf
 from snapd.importing.words import ShellError
 
-CONFIG_FILES = (  # tarsnap(1): the first that sets an option wins
-    "~/.tarsnaprc",
-    "~/.config/tarsnap/tarsnap.conf",
-    "/usr/local/etc/tarsnap.conf",
-    "/etc/tarsnap.conf",
-)
 _CALLED = ("tarsnap", "tarsnapper")
 _SUSPICIOUS = ("backup", "back_up", "tarsnap", "dump", "borg", "restic", "rsync", "duplicity", "snapshot")
 _UTC = ("UTC", "UTC0", "GMT", "Etc/UTC")
@@ -37,49 +32,20 @@ def read(text: str, file: str, host: Host, *, system: bool, tarsnap_conf: str | 
     found = crontab.read(text, system=system or crontab.is_system(text, file))
     draft = Draft(origin=file)
     defaults = read_conf(draft, host, tarsnap_conf)
-    lines = [_line(job, host, defaults, file) for job in found.entries]
+    lines = [line for job in found.entries for line in _lines(job, host, defaults, file)]
     _refuse_if_nothing(file, lines)
-    draft.around += _settings(found)
+    draft.around += [*_settings(found), *(source for line in lines for source in line.outcome.around)]
     draft.timezone = _timezone(found)
     draft.left += [
         Source(f"line {one.line}", one.text, (not_carried(one.text, one.why),)) for one in found.unread
     ]
     assemble(draft, lines)
-    draft.left.sort(key=lambda source: int(source.where.removeprefix("line ")))
+    draft.left.sort(
+        key=lambda source: [int(number) for number in re.findall(r"line ([0-9]+)$", source.where)]
+    )
     draft.left += _tail(found)
     name_places(draft)
     return draft
-
-
-def read_conf(draft: Draft, host: Host, file: str | None) -> Settings:
-    """Read tarsnap's config files; put the account into the draft. A missing one is no fault."""
-    found = Settings()
-    home = host.home("root")
-    for path in CONFIG_FILES if file is None else (file,):
-        text = host.text(settings.absolute(path, home, home) if file is None else path)
-        if text is not None:
-            of_file, items = settings.of_file(text, host, home=home)
-            found = found.over(of_file)
-            draft.around.append(Source(path, "", items))
-        elif file is not None:
-            says = "the file could not be read; what it sets is not in this config"
-            draft.around.append(Source(path, "", (not_carried(f"--tarsnap-conf {path}", says),)))
-    return found
-
-
-def name_places(draft: Draft) -> None:
-    """Say which keyfile and cachedir are guesses."""
-    for store in draft.stores:
-        guesses = [
-            not_carried(key, f"nothing names the {key} of store {store.name}; {usual} is the usual place")
-            for key, value, usual in (
-                ("keyfile", store.settings.keyfile, KEYFILE),
-                ("cachedir", store.settings.cachedir, CACHEDIR),
-            )
-            if not value
-        ]
-        if guesses:
-            draft.around.append(Source(f"store {store.name}", "", tuple(guesses)))
 
 
 def due(schedule: str) -> tuple[str, Item]:
@@ -99,21 +65,29 @@ def _refuse_if_nothing(file: str, lines: Iterable[Line]) -> None:
         )
 
 
-def _line(job: Entry, host: Host, defaults: Settings, file: str) -> Line:
+def _lines(job: Entry, host: Host, defaults: Settings, file: str) -> Iterator[Line]:
+    """Yield what a job came to, and then each job of a tarsnapper file that it reads."""
     source = Source(f"line {job.line}", _shown(job.text), (), job.comments)
     if not any(name in job.command for name in _CALLED):
-        return Line(replace(source, items=_stays(job)), "", Outcome())
+        yield Line(replace(source, items=_stays(job)), "", Outcome())
+        return
     schedule, of_schedule = due(job.schedule)
+    outcome = _outcome(job, host, defaults, file)
+    items = (of_schedule, *_user(job), *_stdin(job), *outcome.items)
+    yield Line(replace(source, items=items), schedule, outcome)
+    for inner, of_inner in outcome.jobs:
+        yield Line(inner, schedule, of_inner)
+
+
+def _outcome(job: Entry, host: Host, defaults: Settings, file: str) -> Outcome:
     local = job.environment.get("TZ", "") not in _UTC
     home = job.environment.get("HOME", "") or host.home(job.user or "root")
     around = Surroundings(host, home, home, defaults, local)
     try:
-        outcome = entry.read(job.command, around, job.environment)
+        return entry.read(job.command, around, job.environment)
     except ShellError as error:
         hint = "a % ends a command of a crontab: write \\%" if job.stdin else "no shell takes this line"
         raise UsageError(f"{file}:{job.line}: {error}", hint=hint) from error
-    items = (of_schedule, *_user(job), *_stdin(job), *outcome.items)
-    return Line(replace(source, items=items), schedule, outcome)
 
 
 def _shown(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from snapd.importing.account import Item, Source
+from snapd.importing.account import Item, Source, not_carried
 from snapd.importing.settings import Settings
 
 KEYFILE = "/root/tarsnap.key"  # where tarsnap's manual puts it
@@ -58,3 +58,18 @@ class Draft:
 
     def items(self) -> Iterator[tuple[Source, Item]]:
         return ((source, item) for source in self.sources() for item in source.items)
+
+
+def name_places(draft: Draft) -> None:
+    """Say which keyfile and cachedir are guesses."""
+    for store in draft.stores:
+        guesses = [
+            not_carried(key, f"nothing names the {key} of store {store.name}; {usual} is the usual place")
+            for key, value, usual in (
+                ("keyfile", store.settings.keyfile, KEYFILE),
+                ("cachedir", store.settings.cachedir, CACHEDIR),
+            )
+            if not value
+        ]
+        if guesses:
+            draft.around.append(Source(f"store {store.name}", "", tuple(guesses)))

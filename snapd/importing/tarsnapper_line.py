@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from snapd.importing import names, options, settings
-from snapd.importing.account import Item, carried, changed, not_carried, not_needed
+from snapd.importing import names, options, settings, tarsnapper_file
+from snapd.importing.account import (
+    CALL,
+    Fate,
+    Item,
+    Source,
+    carried,
+    changed,
+    not_carried,
+    not_needed,
+    taken_back,
+)
 from snapd.importing.calls import NO_PATH, NO_PATTERN, Creation, Expiry, Outcome, Surroundings
 from snapd.importing.names import SeriesError
 from snapd.importing.settings import Settings, absolute
+from snapd.importing.tarsnapper import DATEFORMAT, valid_deltas
 from snapd.importing.words import Kind, Word
 
-DATEFORMAT = "%Y%m%d-%H%M%S"  # what tarsnapper writes when it is told nothing
 _ALIASES = {
     "-c": "--config",
     "-d": "--deltas",
@@ -36,7 +45,6 @@ _TAKES = {
 }
 """How many words follow an option; None for all up to the next one."""
 _COMMANDS = ("make", "expire", "list")
-_DELTA = re.compile(r"0*[1-9][0-9]{0,8}[shd]")
 
 
 @dataclass
@@ -60,26 +68,10 @@ def read(words: Sequence[Word], around: Surroundings) -> Outcome:
     if call.command == "list":
         return Outcome((not_needed(whole, "snapd-backup archives SET lists them"),))
     if "--config" in call.given:
-        says = "its config file is another import: snapd-backup import tarsnapper FILE, with this --schedule"
-        return Outcome((not_carried(whole, says),))
+        return _of_file(call, around, words[0].raw)
     if not call.command or "--target" not in call.given:
         return Outcome((not_carried(whole, "it has no command, or no --target"),))
     return _job(call, around, words[0].raw)
-
-
-def valid_deltas(deltas: Sequence[str]) -> str:
-    """Return what keeps deltas of tarsnapper from being ours, an empty text when nothing does."""
-    if len(deltas) < 2:
-        return "at least two deltas are needed, a spacing and how far back it reaches"
-    if not all(_DELTA.fullmatch(delta) for delta in deltas):
-        return "a delta is a whole number above zero and s, h or d"
-    if len({_seconds(delta) for delta in deltas}) < len(deltas):
-        return "two deltas are equal"
-    return ""
-
-
-def _seconds(delta: str) -> int:
-    return int(delta[:-1]) * {"s": 1, "h": 3600, "d": 86400}[delta[-1]]
 
 
 def _parsed(words: Sequence[Word]) -> _Call:
@@ -89,17 +81,16 @@ def _parsed(words: Sequence[Word]) -> _Call:
         word = left.pop(0)
         text = word.text
         if text == "-":
-            call.items.append(carried(word.raw, "what it does"))
+            call.items.append(carried(word.raw, CALL))
         elif text.startswith("-"):
             _option(call, word, left)
         elif not call.command and text in _COMMANDS:
             call.command = text
-            call.items.append(carried(word.raw, "what it does"))
+            call.items.append(carried(word.raw, CALL))
         elif call.command:
             call.jobs.append(word)
         else:
             call.items.append(not_carried(word.raw, "tarsnapper knows no such command"))
-    call.items += [not_carried(word.raw, "a job is only known with a config file") for word in call.jobs]
     return call
 
 
@@ -140,21 +131,78 @@ def _values(count: int | None, left: list[Word]) -> list[Word]:
 
 
 def _job(call: _Call, around: Surroundings, program: str) -> Outcome:
-    found, items = _settings(call, around)
-    outcome = Outcome((carried(program, "engine"), *call.items, *items))
-    target, dateformat = call.given["--target"], call.given.get("--dateformat", [])
-    text = call.texts["--target"]
-    template, item = _template(target, text)
+    """Read the one job that a call without a config file describes."""
+    found, of_tarsnap = _settings(call, around)
+    template, of_target = _template(call.given["--target"], call.texts["--target"])
+    strange = tuple(not_carried(word.raw, "a job is only known with a config file") for word in call.jobs)
     if template is None:
-        return outcome + Outcome((item, *_rest(call, "--target")))
-    form = dateformat[0].literal if dateformat else ""
+        return Outcome((*call.items, *taken_back(of_tarsnap), *strange, of_target, *_rest(call, "--target")))
+    dateformat = (call.given.get("--dateformat") or [Word.of("")])[0].literal or ""
     if call.command == "make":
-        outcome += _creation(call, around, template, form or DATEFORMAT, found)
+        made = _creation(call, around, template, dateformat or DATEFORMAT, found)
     else:
-        outcome += Outcome(tuple(_unused(call, "--sources", "an expiry has no paths")))
-    if call.command == "make" and "--no-expire" in call.given:
-        return outcome + Outcome((item, *_unused(call, "--deltas", "--no-expire was said")))
-    return outcome + Outcome((item,)) + _expiry(call, template, form or "", found)
+        made = Outcome(_unused(call, "--sources", "an expiry has no paths"))
+        of_tarsnap = _of_creating_line(of_tarsnap)
+    if "--no-expire" in call.given:
+        whole = made + Outcome(_unused(call, "--deltas", "--no-expire was said"))
+    else:
+        whole = made + _expiry(call, template, dateformat, found)
+    items = (carried(program, CALL), *call.items, *of_tarsnap, *strange, of_target)
+    if not whole.creations and not whole.expiries:
+        items = taken_back(items)
+    return Outcome((*items, *_of_dateformat(call, whole))) + whole
+
+
+def _of_creating_line(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Account for what an expiry hands to tarsnap: the store has what the line says that creates."""
+    says = "its store is as the line says that creates these archives"
+    return tuple(not_needed(item.text, says) if item.fate is Fate.CARRIED else item for item in items)
+
+
+def _of_dateformat(call: _Call, whole: Outcome) -> tuple[Item, ...]:
+    if "--dateformat" not in call.texts:
+        return ()
+    known = bool(whole.expiries) or any(creation.series for creation in whole.creations)
+    text = call.texts["--dateformat"]
+    return (carried(text, "archive") if known else not_carried(text, "no pattern could be made with it"),)
+
+
+def _of_file(call: _Call, around: Surroundings, program: str) -> Outcome:
+    """Read the jobs of the file of `--config`: all of them, or those that are named."""
+    text = call.texts["--config"]
+    given = call.given["--config"]
+    path = absolute(given[0].literal or "", around.folder, around.home) if given else ""
+    content = around.host.text(path)
+    if content is None or not call.command:
+        says = "the file could not be read: snapd-backup import tarsnapper FILE makes a config of it"
+        lost = taken_back((carried(program, CALL), *_settings(call, around)[1], *call.items))
+        named = (not_carried(word.raw, "it is a job of that file") for word in call.jobs)
+        return Outcome((*lost, not_carried(text, says), *named, *_rest(call, "--config")))
+    found, items = _settings(call, around)
+    if call.command == "expire":
+        items = _of_creating_line(items)
+    read_ones = tarsnapper_file.read(content, path, replace(around, defaults=found), label=path)
+    wanted = {word.text for word in call.jobs}
+    jobs = [(source, job) for source, job in read_ones.jobs if not wanted or source.text[4:] in wanted]
+    unknown = wanted - {source.text[4:] for source, _ in jobs}
+    account = (
+        *(carried(word.raw, "its backup set") for word in call.jobs if word.text not in unknown),
+        *(not_carried(name, f"{path} has no such job") for name in sorted(unknown)),
+        carried(text, "the backup sets of its jobs"),
+    )
+    outcome = Outcome((carried(program, CALL), *call.items, *items, *account, *_rest(call, "--config")))
+    if call.command == "expire":  # the jobs are told of where they are made
+        expiries = tuple(expiry for _, job in jobs for expiry in job.expiries)
+        return outcome + Outcome((), (), expiries)
+    if "--no-expire" in call.given:
+        jobs = [(_without_deltas(source), replace(job, expiries=())) for source, job in jobs]
+    return outcome + Outcome(jobs=tuple(jobs), around=read_ones.around)
+
+
+def _without_deltas(source: Source) -> Source:
+    says = "this call does not expire"
+    items = (not_needed(item.text, says) if item.says == "deltas" else item for item in source.items)
+    return replace(source, items=tuple(items))
 
 
 def _settings(call: _Call, around: Surroundings) -> tuple[Settings, tuple[Item, ...]]:
@@ -190,7 +238,7 @@ def _template(target: list[Word], text: str) -> tuple[str | None, Item]:
 
 
 def _creation(call: _Call, around: Surroundings, template: str, dateformat: str, found: Settings) -> Outcome:
-    items: list[Item] = []
+    items = [carried("--sources", "paths")] if "--sources" in call.texts else []
     paths: list[str] = []
     for word in call.given.get("--sources", []):
         path = word.literal
@@ -198,32 +246,27 @@ def _creation(call: _Call, around: Surroundings, template: str, dateformat: str,
             items.append(not_carried(word.raw, "the path is only known when the command runs"))
         else:
             paths.append(absolute(path, around.folder, around.home))
-            items.append(carried(word.raw, "paths"))
-    if "--sources" in call.texts:
-        items.append(carried("--sources", "paths"))
+            items.append(_path_item(word.raw, path, paths[-1]))
     if not paths:
-        return Outcome((*items, not_carried("make", NO_PATH)))
+        return Outcome((*taken_back(items), not_carried("make", NO_PATH)))
     try:
         series = names.template(template, name="None", dateformat=dateformat)
-        items += _unused_dateformat(call, "")
     except SeriesError as error:
         series = None
-        says = f"{error}; {NO_PATTERN}"
-        items += _unused_dateformat(call, says) or [not_carried(call.texts["--target"], says)]
-    hint = template.replace("$date", "").replace("${date}", "")
+        items.append(not_carried(call.texts["--target"], f"{error}; {NO_PATTERN}"))
+    hint = template.replace("${date}", "").replace("$date", "")
     return Outcome(tuple(items), (Creation(hint, series, tuple(paths), found),))
 
 
-def _unused_dateformat(call: _Call, fault: str) -> list[Item]:
-    text = call.texts.get("--dateformat")
-    if text is None:
-        return []
-    return [not_carried(text, fault) if fault else carried(text, "archive")]
+def _path_item(text: str, given: str, path: str) -> Item:
+    if given.rstrip("/") == path.rstrip("/"):
+        return carried(text, "paths")
+    return changed(text, f"written from the root, {path}, and so is it in the archive")
 
 
 def _expiry(call: _Call, template: str, dateformat: str, found: Settings) -> Outcome:
     deltas = [word.literal or word.raw for word in call.given.get("--deltas", [])]
-    text = call.texts.get("--deltas", call.texts["--target"])
+    text = call.texts.get("--deltas", "--deltas")
     if fault := valid_deltas(deltas):
         return Outcome((not_carried(text, f"{fault}: say what to keep in [backup.NAME.expire]"),))
     try:
@@ -231,19 +274,16 @@ def _expiry(call: _Call, template: str, dateformat: str, found: Settings) -> Out
         date = names.strftime_pattern(dateformat)
     except SeriesError as error:
         return Outcome((not_carried(text, f"{error}; nothing of it is expired"),))
-    items = [carried(text, "deltas")]
-    if call.command == "expire":
-        items += _unused_dateformat(call, "")
-    return Outcome(tuple(items), (), (Expiry(before, behind, tuple(deltas), found, date),))
+    return Outcome((carried(text, "deltas"),), (), (Expiry(before, behind, tuple(deltas), found, date),))
 
 
-def _unused(call: _Call, name: str, says: str) -> list[Item]:
-    return [not_needed(call.texts[name], says)] if name in call.texts else []
+def _unused(call: _Call, name: str, says: str) -> tuple[Item, ...]:
+    return (not_needed(call.texts[name], says),) if name in call.texts else ()
 
 
-def _rest(call: _Call, *but: str) -> list[Item]:
+def _rest(call: _Call, *but: str) -> Iterator[Item]:
     """Account for options whose meaning went with another one."""
-    names_left = [
-        name for name in call.texts if name not in but and name not in ("--quiet", "--verbose", "--no-expire")
-    ]
-    return [not_carried(call.texts[name], "it goes with the target") for name in names_left]
+    told = (*but, "--quiet", "--verbose", "--no-expire")
+    for name, text in call.texts.items():
+        if name not in told:
+            yield not_carried(text, "it goes with what is not carried over")

@@ -110,7 +110,7 @@ def _around(sources: Iterable[Source]) -> Iterator[str]:
 
 def _left(sources: list[Source]) -> Iterator[str]:
     if sources:
-        yield from comment("-- What made no backup set --")
+        yield from comment("-- The rest of the input --")
     for source in sources:
         yield "#"
         yield from _source(source)

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapd.config import TarsnapStore, parse
 from snapd.deltas import Deltas
 from snapd.errors import UsageError
-from snapd.importing import crontab_import
+from snapd.importing import crontab_import, tarsnapper_import
 from snapd.importing.account import Fate
 from snapd.importing.draft import Draft
 from snapd.importing.finish import finished
@@ -24,7 +25,11 @@ from snapd.importing.toml_text import comment, quoted
 from tests.fakes.host import FakeHost
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "import"
-CASES = sorted(GOLDEN.glob("*.crontab"))
+CASES = sorted([*GOLDEN.glob("*.crontab"), *GOLDEN.glob("*.yaml")])
+INCLUDED = "/usr/local/etc/tarsnapper/jobs.d/more"
+
+
+JOBS = (GOLDEN / "simple.yaml").read_text(encoding="utf-8")
 
 
 def read(text: str, **files: str) -> Draft:
@@ -36,10 +41,18 @@ def config(text: str, **files: str) -> str:
     return finished(read(text, **files), "UTC")
 
 
+def tarsnapper(text: str, *, schedule: str | None = "@hourly", **files: str) -> Draft:
+    return tarsnapper_import.read(text, "jobs.yaml", FakeHost(files), schedule=schedule, tarsnap_conf=None)
+
+
 def golden(case: Path) -> str:
-    conf = case.with_suffix(".conf")
-    files = {"/etc/tarsnap.conf": conf.read_text(encoding="utf-8")} if conf.exists() else {}
-    return config(case.read_text(encoding="utf-8"), **files)
+    """The config of a sample; what lies beside it are its tarsnap.conf, and a file that it includes."""
+    beside = {"/etc/tarsnap.conf": case.with_suffix(".conf"), INCLUDED: case.with_suffix(".included")}
+    files = {path: file.read_text(encoding="utf-8") for path, file in beside.items() if file.exists()}
+    text = case.read_text(encoding="utf-8")
+    if case.suffix == ".crontab":
+        return config(text, **{"/etc/jobs.yaml": JOBS, **files})
+    return finished(tarsnapper(text, schedule=None if case.stem == "simple" else "@hourly", **files), "UTC")
 
 
 def values(document: Any) -> Iterator[str]:
@@ -112,6 +125,18 @@ FRAGMENTS = (  # parts of a call of tarsnap -c; {} becomes a mark that only this
     *("-L", "-H", "-P", "-v", "--one-file-system", "--print-stats", "--humanize-numbers", "--nodump"),
     *("--aggressive-networking", "--lowmem", "--quiet", "--no-default-config", "--retry-forever", "-n"),
 )
+JOB = (  # parts of a call of tarsnapper
+    *(
+        "--target 't{}-$date'",
+        '--target "t{}-\\$date"',
+        '--target "t{}-$date"',
+        "--deltas 1d {}d",
+        "-d {}d {}d",
+    ),
+    *("--sources /srv/{} rel/{}", "--dateformat x{}", "-f '\\%Y\\%m'", "-q", "-o lowmem", "-o keyfile /r/{}"),
+    *("-o maxbw {}", "-c /etc/{}", "-c /etc/jobs.yaml", "--strange{}", "- make", "- expire", "- list", "-v"),
+    *("make --no-expire", "expire --dry-run", "- expire j{}", "make www"),
+)
 PREFIXES = (
     *("env PATH=/{}", "env -i A{}=b", "PATH=/{}", "FOO={}", "TZ=Z{}", "nice -n {}", "ionice -c2 -n{}"),
     *("flock -n /run/{}", "flock -w {} /run/x", "timeout -k {} 2h", "sudo -u u{}", "chronic", "exec"),
@@ -147,19 +172,20 @@ def jobs(draw: st.DrawFn) -> str:
 
     name = draw(st.sampled_from([r"$(date +\%F)", r"$(date -u +\%Y\%m\%d)", r"$(date +\%s)", "fixed"]))
     options = " ".join(["-c", *some(FRAGMENTS, 6), f'-f "n{draw(MARK)}_{name}"'])
-    paths = " ".join(["/srv/always", *some(PATHS, 3)])
+    paths = " ".join([*draw(st.sampled_from([["/srv/always"], []])), *some(PATHS, 3)])
     prefixes = "".join(
         f"{prefix} " for prefix in sorted(some(PREFIXES, 2), key=lambda text: "=" not in text[:5])
     )
     before, after = "".join(some(BEFORE, 2)), "".join(some(AFTER, 1))
-    return f"{draw(st.integers(0, 59))} 3 * * * {before}{prefixes}tarsnap {options} {paths}{after}"
+    call = draw(st.sampled_from([f"tarsnap {options} {paths}", f"tarsnapper {' '.join(some(JOB, 7))}"]))
+    return f"{draw(st.integers(0, 59))} 3 * * * {before}{prefixes}{call}{after}"
 
 
 @settings(deadline=None)
 @given(jobs())
 def test_every_value_of_a_job_is_in_the_config_or_in_a_comment(job: str) -> None:
     """The line itself is a comment, so it is taken out first: what is left must account for every part."""
-    draft = read(job)
+    draft = read(job, **{"/etc/jobs.yaml": JOBS})
     text = finished(draft, "UTC")
     told = " ".join(f"{item.text} {item.says}" for _, item in draft.items() if item.fate is not Fate.CARRIED)
     comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
@@ -252,3 +278,124 @@ def test_no_path_can_add_a_key(paths: list[str]) -> None:
     assert parsed.keys() == {"store", "backup"}
     assert parsed["backup"].keys() == {"a"}
     assert parsed["backup"]["a"].keys() <= {"store", "schedule", "archive", "paths"}
+
+
+# -- files of tarsnapper ----------------------------------------------------------------------------------
+
+VALUE = MARK.map(str)
+
+
+@st.composite
+def files_of_tarsnapper(draw: st.DrawFn) -> str:
+    """A file of tarsnapper with keys that it knows and keys that it does not, each value with a mark."""
+
+    def marked(form: str) -> str:
+        return form.replace("{}", str(draw(MARK)))
+
+    def job() -> dict[str, Any]:
+        forms: dict[str, Any] = {
+            "source": marked("/srv/{}"),
+            "sources": [marked("/srv/{}"), marked("rel/{}")],
+            "alias": marked("old{}"),
+            "aliases": [marked("old{}"), marked("older{}")],
+            "exclude": marked("*.{}"),
+            "excludes": [marked("/a{}*b"), marked("../{}")],
+            "target": marked(draw(st.sampled_from(["t{}-$date", "$name-{}-$date", "a/{}-$date", "t{}"]))),
+            "deltas": marked(draw(st.sampled_from(["1d 2d {}d", "{}d {}d", "{}m 1d"]))),
+            "delta": draw(st.sampled_from(["named", marked("none{}")])),
+            "dateformat": draw(st.sampled_from(["%Y%m%d", "%s", "%d%m%Y %H"])),
+            "force": draw(st.booleans()),
+            "exec_before": marked("pg_dump {}"),
+            "exec_after": marked("rm '/{}"),
+            "unknown": marked("x{}"),
+        }
+        chosen = draw(st.lists(st.sampled_from(sorted(forms)), unique=True))
+        return {key: forms[key] for key in chosen}
+
+    document = {
+        "jobs": {f"j{at}": job() for at in range(draw(st.integers(1, 3)))},
+        "target": marked("g{}-$name-$date"),
+        "delta-names": {"named": marked("1d {}d")},
+        "include-jobs": marked("/etc/{}/*"),
+        "other": marked("y{}"),
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+@settings(deadline=None)
+@given(files_of_tarsnapper())
+def test_every_value_of_a_file_of_tarsnapper_is_in_the_config_or_in_a_comment(text: str) -> None:
+    draft = tarsnapper(text)
+    printed = finished(draft, "UTC")
+    told = " ".join(f"{item.text} {item.says}" for _, item in draft.items() if item.fate is not Fate.CARRIED)
+    kept = " ".join(values(tomllib.loads(printed)))
+    shared = text[text.index("\ntarget:") :]  # what no job uses is nowhere but in the account
+    account = " ".join(f"{source.text} {item.text}" for source, item in draft.items())
+    own = re.findall(r"[0-9]{6}", text.removesuffix(shared))
+    assert not [mark for mark in own if mark not in kept and mark not in told]
+    assert not [mark for mark in re.findall(r"[0-9]{6}", shared) if mark not in account]
+
+
+@settings(deadline=None)
+@given(files_of_tarsnapper())
+def test_every_key_of_a_job_is_in_its_account(text: str) -> None:
+    draft = tarsnapper(text)
+    jobs = yaml.safe_load(text)["jobs"]
+    accounts = {source.text: " ".join(item.text for item in source.items) for source in draft.sources()}
+    for name, job in jobs.items():
+        assert not [key for key in job if f"{key}: " not in accounts[f"job {name}"]]
+
+
+def test_a_job_and_its_aliases_are_one_set() -> None:
+    parsed = parse(finished(tarsnapper(JOBS), "UTC"), file="config.toml", system_timezone="UTC")
+    www = parsed.backup["www"]
+    assert www.owns("www-20260101-000000")
+    assert www.owns("web-20260101-000000")
+    assert www.owns("website-20260101-000000")
+    assert not www.owns("mail-20260101-000000")
+
+
+def test_a_schedule_that_was_not_given_is_a_guess_that_is_told() -> None:
+    assert "@daily is a guess" in finished(tarsnapper(JOBS, schedule=None), "UTC")
+    assert "is a guess: give" not in finished(tarsnapper(JOBS), "UTC")
+    with pytest.raises(UsageError, match="no minute of cron"):
+        tarsnapper(JOBS, schedule="x * * * *")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + at)}: &{chr(98 + at)} [{', '.join([f'*{chr(97 + at)}'] * 8)}]\n" for at in range(8)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("jobs:\n  a: 'x\n", r"^jobs.yaml:3: no YAML: found unexpected end of stream"),
+        ("jobs:\n\ta: x\n", r"^jobs.yaml:2: no YAML: found character '\\t'"),
+        ("- a\n", r"^jobs.yaml:1: found no table of keys"),
+        ("jobs:\n  a: !!python/object/apply:os.system [x]\n", r"^jobs.yaml:2: the tag .* is not read"),
+        ("jobs:\n  ? [a]\n  : b\n", r"^jobs.yaml:2: a key is a word"),
+        ("a: &a [*a]\n", r"^jobs.yaml:1: it is nested too deep"),
+        ("a: " + "[" * 100_000, r"^jobs.yaml:1: it is nested too deep"),
+        (BOMB, r"^jobs.yaml:1: its aliases repeat more than"),
+        ("a: " + "x" * 2**18, r"^jobs.yaml is larger than 256 KiB"),
+        ("deltas: 1d 2d\n", r"^jobs.yaml has no job"),
+        ("", r"^jobs.yaml has no job"),
+    ],
+    ids=["quote", "tab", "list", "tag", "key", "loop", "deep", "bomb", "huge", "no jobs", "empty"],
+)
+def test_a_file_of_tarsnapper_that_cannot_be_read_is_refused_with_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        tarsnapper(text)
+    assert "\n" not in caught.value.message
+
+
+def test_merged_keys_are_followed_and_the_jobs_own_win() -> None:
+    text = """
+        jobs:
+          a: &a {source: /srv/a, target: a-$date, deltas: 1d 7d}
+          b: {<<: *a, source: /srv/b, target: b-$date}
+    """
+    parsed = parse(finished(tarsnapper(text), "UTC"), file="config.toml", system_timezone="UTC")
+    assert [str(path) for path in parsed.backup["b"].paths] == ["/srv/b"]
+    assert parsed.backup["b"].expire is not None
