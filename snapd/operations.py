@@ -22,7 +22,7 @@ from snapd.history import History, Run
 from snapd.jobs import expire, listings
 from snapd.jobs.base import Work
 from snapd.logger import log
-from snapd.model import Cause, Kind, Problem, job_id
+from snapd.model import Archive, Cause, Kind, Problem, job_id
 from snapd.overview import Overview, Situation
 from snapd.pins import Pins
 from snapd.repairs import Repairs
@@ -196,6 +196,35 @@ class Operations:
         if approved:
             self._tell_approved(name, decision.planned, uid)
         yield _done(plan=expire.decision_json(decision), approved=approved)
+
+    def plans(self, store: str) -> dict[str, Any]:
+        """What expiry would do now to each set of a store, from one listing, and the archives of no set.
+
+        Nothing is approved or deleted. Not for a daemon's sets: asked of a config that is tried.
+        """
+        config = self._situation().accepted.config
+        mine = [backup_set for backup_set in config.backup.values() if backup_set.store == store]
+        if not mine:
+            return {"store": store, "sets": [], "strangers": []}
+        listing = self._runner.look(job_id(Kind.BACKUP, mine[0].name), lambda work: work.engine.archives())
+        names = [archive.name for archive in listing]
+        return {
+            "store": store,
+            "sets": [
+                {
+                    "backup_set": backup_set.name,
+                    "archives": sum(map(backup_set.owns, names)),
+                    "plan": self._plan_from(backup_set, listing) if backup_set.expire else None,
+                }
+                for backup_set in mine
+            ],
+            "strangers": [name for name in names if not any(known.owns(name) for known in mine)],
+        }
+
+    def _plan_from(self, backup_set: BackupSet, listing: Sequence[Archive]) -> dict[str, object]:
+        job = job_id(Kind.EXPIRE, backup_set.name)
+        decision = self._runner.look(job, partial(expire.decide, listing=listing))
+        return expire.decision_json(decision)
 
     def approve(self, request: Mapping[str, Any], uid: int) -> dict[str, Any]:
         """Approve the names of a plan as it was shown; `further` ones join those before them."""

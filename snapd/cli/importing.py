@@ -13,10 +13,12 @@ from typing import Any
 
 import click
 
-from snapd.cli.arguments import json_option
-from snapd.cli.output import aside, print_json
+from snapd.cli.arguments import json_option, pass_invocation
+from snapd.cli.invocation import Invocation
+from snapd.cli.lazily import load
+from snapd.cli.output import aside, fact, print_json
 from snapd.errors import UsageError
-from snapd.importing import crontab_import
+from snapd.importing import crontab_import, tarsnapper_import
 from snapd.importing.account import open_items
 from snapd.importing.draft import Draft
 from snapd.importing.finish import finished
@@ -25,7 +27,8 @@ from snapd.local_zone import system_timezone
 
 LARGEST_INPUT = 2**20  # bytes
 _MOST_FILES = 100
-_SOMETHING_LEFT = 3
+FAILED = 1
+WARNING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class ThisMachine:
             return f"/home/{user}"
 
     def text(self, path: str) -> str | None:
+        if path == os.devnull:
+            return ""
         try:
             content = _content(Path(path))
             return None if b"\0" in content else content.decode("utf-8")
@@ -61,12 +66,21 @@ conf_option = click.option(
 )
 
 
+trial_option = click.option(
+    "--check-against-store",
+    "trial",
+    is_flag=True,
+    help="List the archives that exist, and show what would go. Deletes nothing; needs the key.",
+)
+
+
 @click.group("import")
 def import_command() -> None:
     """Turn what made backups until now into a config for this daemon, on standard output.
 
     Every part of the input is either in the config or in a comment of it.
-    Exit status: 0 all of it was carried over, 3 something needs a look, 2 the input cannot be read.
+    Exit status: 0 all of it was carried over, 3 something needs a look, 2 the input cannot be read, 1 a store
+    could not be listed (with --check-against-store).
     """
 
 
@@ -74,28 +88,59 @@ def import_command() -> None:
 @click.argument("file", metavar="FILE|-")
 @click.option("--system", is_flag=True, help="Each job names its user, as in /etc/crontab.")
 @conf_option
+@trial_option
 @json_option
-def crontab_command(file: str, system: bool, tarsnap_conf: str | None, as_json: bool) -> int:
+@pass_invocation
+def crontab_command(
+    invocation: Invocation, file: str, *, system: bool, tarsnap_conf: str | None, trial: bool, as_json: bool
+) -> int:
     """Read the jobs of a crontab that call tarsnap or tarsnapper; - is standard input."""
     text, name = _input(file)
     draft = crontab_import.read(text, name, ThisMachine(), system=system, tarsnap_conf=tarsnap_conf)
-    return _print(draft, as_json=as_json)
+    return _print(draft, invocation, trial=trial, as_json=as_json)
 
 
-def _print(draft: Draft, *, as_json: bool) -> int:
+@import_command.command("tarsnapper")
+@click.argument("file", metavar="FILE|-")
+@click.option("--schedule", metavar="EXPR", help="When tarsnapper runs: that of its crontab line.")
+@conf_option
+@trial_option
+@json_option
+@pass_invocation
+def tarsnapper_command(
+    invocation: Invocation,
+    file: str,
+    *,
+    schedule: str | None,
+    tarsnap_conf: str | None,
+    trial: bool,
+    as_json: bool,
+) -> int:
+    """Read the jobs of a YAML file of tarsnapper; - is standard input."""
+    text, name = _input(file)
+    draft = tarsnapper_import.read(text, name, ThisMachine(), schedule=schedule, tarsnap_conf=tarsnap_conf)
+    return _print(draft, invocation, trial=trial, as_json=as_json)
+
+
+def _print(draft: Draft, invocation: Invocation, *, trial: bool, as_json: bool) -> int:
     config = finished(draft, system_timezone())
-    items = [item for _, item in draft.items()]
-    count = len(open_items(items))
-    if as_json:
-        print_json(_as_json(draft, config, count))
-    else:
+    count = len(open_items(item for _, item in draft.items()))
+    if not as_json:
         click.echo(config, nl=False)
+    plans = load("trial").trials(config, debug=invocation.debug) if trial else None
+    if as_json:
+        print_json(_as_json(draft, config, count, plans))
+    elif plans is not None:
+        for line in load("trial").lines(plans):
+            fact(line)
     if count:
         aside(f"{things(count)} a look: find NOT CARRIED OVER in the config")
-    return _SOMETHING_LEFT if count else 0
+    if plans and any(plan["error"] for plan in plans):
+        return FAILED
+    return WARNING if count else 0
 
 
-def _as_json(draft: Draft, config: str, count: int) -> dict[str, Any]:
+def _as_json(draft: Draft, config: str, count: int, plans: list[Any] | None) -> dict[str, Any]:
     return {
         "config": config,
         "not_carried": count,
@@ -103,7 +148,7 @@ def _as_json(draft: Draft, config: str, count: int) -> dict[str, Any]:
             {"where": source.where, "text": item.text, "fate": item.fate.value, "says": item.says}
             for source, item in draft.items()
         ],
-        "plans": None,
+        "plans": plans,
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from snapd.config import parse
 from tests.cli.conftest import DEADLINE_S, Program, Ran
+from tests.fakes.tarsnap.account import Account
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "import"
 TWO_LINES = GOLDEN / "two-lines.crontab"
@@ -112,3 +114,103 @@ def test_a_crontab_of_a_megabyte_is_read(program: Program, conf: str) -> None:
     ran = piped(program, content, "import", "crontab", "-", "--tarsnap-conf", conf)
     assert ran.status == 0
     assert len(parse(ran.out, file="config.toml", system_timezone="UTC").backup) == 300
+
+
+def test_a_file_of_tarsnapper_with_its_schedule_is_carried_over(program: Program, conf: str) -> None:
+    (program.folder / "tarsnap.conf").write_text("keyfile /root/k\ncachedir /var/c\n")
+    ran = program(
+        "import", "tarsnapper", str(GOLDEN / "simple.yaml"), "--schedule", "@daily", "--tarsnap-conf", conf
+    )
+    assert (ran.status, ran.err) == (0, "")
+    assert list(parse(ran.out, file="config.toml", system_timezone="UTC").backup) == ["www", "mail"]
+
+
+def test_a_wrong_schedule_is_2(program: Program) -> None:
+    ran = program("import", "tarsnapper", str(GOLDEN / "simple.yaml"), "--schedule", "sometimes")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("snapd-backup: 'sometimes' has 1 fields")
+
+
+# -- against the store ------------------------------------------------------------------------------------
+
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)  # the program has no clock but the real one
+
+
+class Shop:
+    """A Tarsnap account with two months of daily archives of a crontab line, and that crontab."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.account = Account(program.folder / "account")
+        self.key = self.account.new_key()
+        self.cachedir = program.folder / "cachedir"
+        days = [NOW - timedelta(days=day) for day in range(60)]
+        created = {f"mail_{day:%Y%m%d-%H%M}": int(day.timestamp()) for day in days}
+        self.account.fill(self.key, self.cachedir, {**created, "mail_old_20200101-0000": 1577836800})
+        program.environ["PATH"] = self.account.path
+        self.crontab = program.folder / "crontab"
+        self.crontab.write_text(
+            f"0 */2 * * * tarsnap --keyfile {self.key} --cachedir {self.cachedir} "
+            '-cf "mail_$(date -u +\\%Y\\%m\\%d-\\%H\\%M)" /srv/mail\n'
+            "50 3 * * * tarsnapper --target 'mail_$date' --dateformat '\\%Y\\%m\\%d-\\%H\\%M' "
+            "--deltas 1d 7d 30d - expire\n"
+        )
+
+    def __call__(self, *options: str) -> Ran:
+        arguments = ("import", "crontab", str(self.crontab), "--tarsnap-conf", "/dev/null")
+        return self.program(*arguments, "--check-against-store", *options)
+
+
+@pytest.fixture
+def shop(program: Program) -> Shop:
+    return Shop(program)
+
+
+def test_the_plan_for_the_archives_that_exist_stands_below_the_config_as_comments(shop: Shop) -> None:
+    ran = shop()
+    assert ran.status == 0
+    assert parse(ran.out, file="config.toml", system_timezone="UTC").backup.keys() == {"mail"}
+    below = ran.out[ran.out.index("# -- What this config would make") :]
+    assert "# mail: 60 archives, 12 to keep, 48 to delete.\n" in below
+    assert "An expiry would be held: first expiry of archives that were not made here" in below
+    assert "1 archive of store offsite belongs to no set, and nothing deletes it:\n" in below
+    assert "mail_old_20200101-0000" in below
+    assert all(line == "" or line.startswith("#") for line in below.splitlines())
+
+
+def test_the_plan_is_that_of_the_policy_and_names_what_goes(shop: Shop) -> None:
+    answer = json.loads(shop("--json").out)
+    (trial,) = answer["plans"]
+    assert trial["strangers"] == ["mail_old_20200101-0000"]
+    (mail,) = trial["sets"]
+    kept = [item["name"] for item in mail["plan"]["archives"] if item["keep"]]
+    ages = [(NOW - datetime.strptime(f"{name}+0000", "mail_%Y%m%d-%H%M%z")).days for name in kept]
+    assert ages == [0, 1, 2, 3, 4, 5, 6, 7, 9, 16, 23, 30]  # as tarsnapper keeps of 60 daily ones
+    assert mail["archives"] == 60
+
+
+def test_a_check_against_the_store_deletes_nothing_and_leaves_nothing_behind(shop: Shop) -> None:
+    before = shop.account.names(shop.key)
+    calls = len(shop.account.calls())
+    shop()
+    assert shop.account.names(shop.key) == before
+    modes = [call.argv[-3:] for call in shop.account.calls()[calls:] if "--version" not in call.argv]
+    assert modes == [("--list-archives", "-v", "--null-output")]
+    assert not (shop.program.folder / "state").exists()
+    assert not (shop.program.folder / "cache").exists()
+
+
+def test_a_store_that_gives_no_answer_is_1_and_the_config_is_there(shop: Shop) -> None:
+    shop.account.switch(network="no-name")
+    ran = shop()
+    assert ran.status == 1
+    assert parse(ran.out, file="config.toml", system_timezone="UTC").backup
+    assert "# Store offsite was not listed:" in ran.out
+
+
+def test_a_config_that_is_wrong_is_printed_and_not_tried(shop: Shop) -> None:
+    shop.crontab.write_text('0 1 * * * tarsnapper --target "x_$date" --deltas 1d 2d - expire\n')
+    ran = shop()
+    assert ran.status == 2
+    assert ran.out.startswith("# Made by snapd-backup import")
+    assert "there is no backup set" in ran.err
