@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,17 +73,23 @@ def restore_command(  # noqa: PLR0917 - click calls it by keyword
     if archive and at:
         raise UsageError("--archive and --at exclude each other")
     config = read(invocation.file).config
+    target, new = _target(into, overwrite=overwrite)
     task = Task(
         invocation=invocation,
         config=config,
         backup_set=_set(config, backup_set),
         wanted=Wanted(archive, instant_of(at) if at else None),
-        into=_target(into, overwrite=overwrite),
+        into=target,
         only=members(paths),
         now=wall_clock(),
     )
     log_quietly(debug=invocation.debug)
-    chosen = _restore(task)
+    try:
+        chosen = _restore(task)
+    finally:
+        if new:
+            with suppress(OSError):  # something came into it
+                target.rmdir()
     if as_json:
         print_json({"restored": _facts(task, chosen.archive)})
     else:
@@ -103,9 +109,10 @@ def members(paths: Sequence[str]) -> tuple[str, ...]:
     return () if any(path in ("", ".") for path in found) else found
 
 
-def _target(folder: Path, *, overwrite: bool) -> Path:
-    """Return the absolute target, made if it was not there. Raises UsageError for one that is not empty."""
+def _target(folder: Path, *, overwrite: bool) -> tuple[Path, bool]:
+    """Return the absolute target, and whether it is new. Raises UsageError for one that is not empty."""
     try:
+        new = not folder.exists()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         full = any(folder.iterdir())
     except OSError as error:
@@ -115,7 +122,7 @@ def _target(folder: Path, *, overwrite: bool) -> Path:
             f"the folder {folder} is not empty",
             hint="choose another one, or let files in it be replaced with --overwrite",
         )
-    return folder.absolute()
+    return folder.absolute(), new
 
 
 # -- doing it -------------------------------------------------------------------------------------------

@@ -352,6 +352,7 @@ def test_restore_of_a_path_that_is_not_there_says_so(with_store: Box) -> None:
     with_store("backup", "files")
     ran = with_store("restore", "files", "--to", str(with_store.folder / "r"), "no/such/path", expect=1)
     assert "no/such/path" in ran.err
+    assert not (with_store.folder / "r").exists()
 
 
 @needs_root
