@@ -21,6 +21,8 @@ ROTATING = """
 [backup.mail.restore_test]
 schedule = "@yearly"
 pick = "rotate"
+[[backup.mail.restore_test.check]]
+command = ["true"]
 """
 STRANGER = Holder(pid=4711, run_id="theirs", job="restore-test:web", since=START)
 
@@ -113,6 +115,31 @@ def test_a_restore_test_that_gave_the_lock_away_never_takes_it_again(scene: Scen
     reader.on.set()
     assert scene.ended(test).outcome is Outcome.OK
     other.release()
+
+
+def test_between_its_checks_it_leaves_the_lock_to_whoever_has_it_however_many_are_due(
+    scene: Scene, reader: Reader
+) -> None:
+    inside, on = threading.Event(), threading.Event()
+
+    def stand_still(name: str) -> None:
+        if name.startswith("web"):
+            inside.set()
+            assert on.wait(DEADLINE_S)
+
+    scene.engine.during["create"] = stand_still
+    test = reader.start()
+    made = [scene.ask("backup:web")]
+    assert inside.wait(DEADLINE_S)
+    made.append(scene.ask("backup:mail"))
+    reader.on.set()
+    ended = scene.ended(test)
+    holder = SingleLock(scene.folders.state).holder()
+    on.set()
+    assert ended.outcome is Outcome.OK, ended.message
+    assert holder is not None
+    assert holder.job == "backup:web"
+    assert {scene.ended(run).outcome for run in made} == {Outcome.OK}
 
 
 def test_what_reads_holds_a_lock_of_its_own_and_keeps_no_backup_waiting(scene: Scene, reader: Reader) -> None:
