@@ -44,7 +44,7 @@ class Runner:
     `accepted` gives the config in force at the moment a run starts; the run keeps it to its end.
     `steady` counts the seconds that runs take, and those that a look waits for the lock. `in_use` names
     archives that somebody restores from by hand.
-    `changed` is called whenever a run starts or ends, and by `look_again`.
+    `changed` is called whenever a run starts, ends, or steps aside, and by `look_again`.
     `only_asked` leaves every row alone that `ask` did not name: a command without a daemon does just its own.
     """
 
@@ -181,7 +181,7 @@ class Runner:
         return jobs.job_of(run.kind)(work)
 
     def _way(self, current: Current) -> Way:
-        return Way(current, self._turns, self.carry_out, steady=self._steady)
+        return Way(current, self._turns, self.carry_out, steady=self._steady, changed=self._on_change)
 
     def _archives_in_use(self) -> frozenset[str]:
         """Name what nothing may delete now: what is restored by hand, and what a restore test reads."""

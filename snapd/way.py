@@ -13,7 +13,8 @@ from snapd.workshop import Current
 
 
 class Way:
-    """The `Yielding` of one run. `carry_out` carries out a backup for which it stepped aside.
+    """The `Yielding` of one run. `carry_out` carries out a backup for which it stepped aside; `changed` is
+    called whenever it does that or comes back.
 
     A run that reads beside others makes no other way: whoever attends to it hands its lock over.
     """
@@ -25,11 +26,13 @@ class Way:
         carry_out: Callable[[Run], None],
         *,
         steady: Callable[[], float],
+        changed: Callable[[], None],
     ) -> None:
         self._current = current
         self._turns = turns
         self._carry_out = carry_out
         self._steady = steady
+        self._changed = changed
 
     def step_aside(self) -> None:
         self._turns.raise_if_stopping()
@@ -51,6 +54,7 @@ class Way:
         self._current.aside = True
         self._current.launcher.lock_fd = None
         self._turns.lock.release()
+        self._changed()
         try:
             self._run_backups()
             while longer() and not self._turns.stopping.is_set():
@@ -61,6 +65,7 @@ class Way:
         finally:
             self._current.aside = False
             self._current.since += self._steady() - left  # time aside does not count against its limit
+            self._changed()
 
     def _run_backups(self) -> None:
         while (backup := self._turns.acquire_for_next([Kind.BACKUP])) is not None:

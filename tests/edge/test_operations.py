@@ -113,6 +113,20 @@ def test_status_shows_a_run_in_progress_with_the_holder_of_the_lock(
     assert line.startswith("backup of mail runs; ")
 
 
+def test_systemd_is_told_anew_when_an_expiry_waits_for_a_reader(scene: Scene) -> None:
+    by_hand, lines = {"mail_of_old"}, list[tuple[int | None, ...]]()
+    scene.runner.stop(DEADLINE_S)
+    scene.runner = scene.another(
+        in_use=lambda: frozenset(by_hand),
+        changed=lambda: lines.append(tuple(each.lane for each in scene.runner.current())),
+    )
+    backed_up_for_long(scene)
+    expiry = scene.ask("expire:mail")
+    until(lambda: (None,) in lines)
+    by_hand.clear()
+    assert scene.ended(expiry).outcome is Outcome.OK
+
+
 def test_status_shows_both_lanes_and_who_stands_aside(operations: Operations, scene: Scene) -> None:
     backed_up_for_long(scene)
     reading, on = threading.Event(), threading.Event()

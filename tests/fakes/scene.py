@@ -76,7 +76,11 @@ class Scene:
         self.runner = self.another()
 
     def another(
-        self, *, only_asked: bool = False, in_use: Callable[[], frozenset[str]] = frozenset
+        self,
+        *,
+        only_asked: bool = False,
+        in_use: Callable[[], frozenset[str]] = frozenset,
+        changed: Callable[[], None] = lambda: None,
     ) -> Runner:
         return Runner(
             lambda: self.accepted,
@@ -87,6 +91,7 @@ class Scene:
             build_engine=self._build,
             in_use=in_use,
             only_asked=only_asked,
+            changed=changed,
         )
 
     def _build(self, _name: str, _store: Store, tools: Tools) -> Engine:

@@ -368,3 +368,23 @@ def test_a_reader_that_a_killed_daemon_left_keeps_tests_and_reclaims_waiting_and
     left.release()
     assert scene.ended(expiry).outcome is Outcome.OK
     assert scene.ended(test).outcome is Outcome.OK
+
+
+def test_cleaning_up_waits_for_a_reader_that_a_killed_daemon_left(scene: Scene) -> None:
+    left = SingleLock(scene.folders.state, "reading")
+    assert left.try_acquire(STRANGER)
+    order: list[str] = []
+    cleaning = threading.Thread(target=scene.runner.alone, args=("tidy", lambda: order.append("cleaned")))
+    cleaning.start()
+    settled(scene)
+    order.append("gone")
+    left.release()
+    cleaning.join(DEADLINE_S)
+    assert order == ["gone", "cleaned"]
+
+
+def test_cleaning_up_does_not_wait_for_our_own_reader(scene: Scene, reader: Reader) -> None:
+    handed_over(scene, reader)
+    cleaned: list[bool] = []
+    scene.runner.alone("tidy", lambda: cleaned.append(reader.current.beside))
+    assert cleaned == [True]

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from snapd.history import Run
+from snapd.jobs.base import Work
 from snapd.model import Cause, Kind, Outcome
 from tests.fakes.scene import DEADLINE_S, MINUTE, START, Scene, until
 
@@ -117,6 +118,17 @@ def test_a_creation_that_would_have_to_begin_anew_is_not_cut(scene: Scene) -> No
     scene.runner.start()
     assert scene.ended(scene.ask("backup:mail")).outcome is Outcome.OK
     assert seen == [False]
+
+
+def test_a_creation_that_ended_as_it_was_asked_to_is_followed_by_the_rest_of_its_run(scene: Scene) -> None:
+    def requested(work: Work) -> list[bool]:
+        interrupt = work.launcher.interrupt
+        with work.yielding.sliceable():
+            interrupt.request("sliced")
+            inside = interrupt.requested
+        return [inside, interrupt.requested]
+
+    assert scene.runner.look("backup:mail", requested) == [True, False]
 
 
 def test_what_follows_the_creation_is_not_cut(scene: Scene) -> None:
