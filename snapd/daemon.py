@@ -205,18 +205,18 @@ class Daemon:
             mail = self._next_mail()
             now = self._clock()
             after = read_clocks(now)
-            self._notice_jump(before, after)
+            jumped = self._notice_jump(before, after)
             before = after
             try:
-                self._serve(mail, now)
+                self._serve(mail, now, jumped=jumped)
             except Exception:  # noqa: BLE001 - whatever it was, the next letter is served
                 log.exception("run-defect")
                 time.sleep(DEFECT_S)
 
-    def _serve(self, mail: Mail | None, now: datetime) -> None:
+    def _serve(self, mail: Mail | None, now: datetime, *, jumped: bool) -> None:
         if mail is not None:
             self._open(mail, now)
-        self._pass(now, woken=mail is not None and mail.what == "wake")
+        self._pass(now, woken=jumped or (mail is not None and mail.what == "wake"))
 
     def _next_mail(self) -> Mail | None:
         try:
@@ -295,17 +295,19 @@ class Daemon:
             log.error("scheduler-down", reason=str(getattr(error, "orig", error)))
         self._alarm_down = True
 
-    def _notice_jump(self, before: Reading, after: Reading) -> None:
-        """After sleep or a clock step the alarm clock must look again; a step is remembered for expiry."""
+    def _notice_jump(self, before: Reading, after: Reading) -> bool:
+        """After sleep or a clock step who waits must look again; a step is remembered for expiry."""
         stepped, slept = after.stepped_since(before), after.slept_since(before)
         if max(abs(stepped), slept) < JUMP_S:
-            return
+            return False
         if abs(stepped) >= JUMP_S:
             log.warning("clock-jumped", seconds=round(stepped))
             self._history.note("clock-jumped", after.wall.isoformat())
             self._slots.rewind(after.wall)
         self._set_alarm(after.wall)
         self._alarm.wakeup()
+        self.runner.notify()
+        return True
 
     # -- reload ---------------------------------------------------------------------------------------
 
