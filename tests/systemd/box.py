@@ -7,6 +7,7 @@ the machine. Whoever enters loses CAP_SYS_TIME first: a clock set in the box is 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shlex
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,14 +31,15 @@ BOOT = (
     *("systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no", "--keep-unit"),
     *("--console=pipe", "--kill-signal=SIGRTMIN+3"),
 )
+REBOOT = 133
 T = TypeVar("T")
 
 
-def lacking() -> str:
-    """Say why no box can be booted here; empty when one can."""
+def lacking(*more: str) -> str:
+    """Say why no box can be booted here, or which of `more` programs is missing; empty when all is there."""
     if os.geteuid() != 0:
         return "booting a real systemd needs root"
-    missing = [name for name in NEEDED if shutil.which(name) is None]
+    missing = [name for name in (*NEEDED, *more) if shutil.which(name) is None]
     return f"missing: {', '.join(missing)}" if missing else ""
 
 
@@ -53,22 +56,52 @@ def wait_for(predicate: Callable[[], T], *, seconds: float = 30.0, what: str = "
 
 
 class Box:
-    """The booted container. Paths are those inside it."""
+    """A container over the layers in `base`, to be booted. Paths are those inside it.
 
-    def __init__(self, nspawn: subprocess.Popen[bytes], console: Path) -> None:
-        self._nspawn = nspawn
-        self._console = console
-        self._leader = wait_for(lambda: _leader_of(nspawn.pid), what="a leader of the container")
+    `binds` are folders of the machine that it shares, each at its own path.
+    """
+
+    def __init__(self, base: Path, binds: tuple[Path, ...] = ()) -> None:
+        self._base = base
+        self._binds = binds
+        self._console = base / "console"
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._leader = 0
         self.since = "@0"
 
-    def wait_until_up(self) -> None:
+    def boot(self) -> None:
+        """Start it, and return when systemd is up."""
+        self._nspawn = nspawn = _spawned(self._base, self._binds, self._console)
+        self._leader = wait_for(lambda: _leader_of(nspawn.pid), what="a leader of the container")
+
         def up() -> bool:
-            if self._nspawn.poll() is not None:
+            if nspawn.poll() is not None:
                 raise AssertionError(f"the container ended:\n{self._console.read_text(errors='replace')}")
             state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
             return state in ("running", "degraded")
 
         wait_for(up, seconds=90, what="systemd to be up")
+
+    def reboot(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Let it go down in order, do something while it is down, and boot it over the same root.
+
+        /tmp and /run are new then, as on any machine. systemd-nspawn ends with 133 where its container wants
+        to be booted again and --keep-unit says that this is somebody else's task.
+        """
+        assert self._nspawn is not None
+        self.run("systemctl", "reboot", "--no-wall", check=False)
+        assert self._nspawn.wait(60) == REBOOT, self._console.read_text(errors="replace")
+        self._leader = 0
+        meanwhile()
+        self.boot()
+
+    def path(self, inside: str) -> Path:
+        """Where the machine sees a file of the container now; no part of it may be an absolute link.
+
+        While it is not booted these are its own files alone, without the machine's below them.
+        """
+        root = f"/proc/{self._leader}/root" if self._leader else f"{self._base}/upper"
+        return Path(root + inside)
 
     def run(
         self, *argv: str, check: bool = True, text: str = "", seconds: float = 90.0
@@ -139,7 +172,9 @@ class Box:
         return done.stdout
 
     def power_off(self) -> None:
-        """End the container: in order, or else by killing its first process."""
+        """End the container, if it runs: in order, or else by killing its first process."""
+        if self._nspawn is None:
+            return
         if self._nspawn.poll() is None:
             with suppress(AssertionError, subprocess.TimeoutExpired):
                 self.run("systemctl", "poweroff", "--no-wall", check=False, seconds=10)
@@ -176,19 +211,29 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _prepare(upper: Path) -> None:
-    """Lay down what differs from the machine: identity, masked services, no mounts, and the product."""
+    """Lay down what differs from the machine: the product, identity, masked services, no mounts."""
+    subprocess.run(["cp", "-a", f"{_installed()}/.", str(upper)], check=True)
     units = upper / "etc/systemd/system"
-    units.mkdir(parents=True)
+    units.mkdir(parents=True, exist_ok=True)
     (upper / "etc/machine-id").write_text(uuid.uuid4().hex + "\n")
     (upper / "etc/hostname").write_text("box\n")
     (upper / "etc/fstab").write_text("")
     for name in _services_of_the_machine():
         (units / name).unlink(missing_ok=True)
         (units / name).symlink_to("/dev/null")
-    install = ["make", "--no-print-directory", "install", f"DESTDIR={upper}"]
+
+
+@cache
+def _installed() -> Path:
+    """Install the product into a folder that every box gets a copy of; the folder goes when we end."""
+    folder = Path(tempfile.mkdtemp(prefix="snapd-backup-installed-", dir="/var/tmp"))
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    install = ["make", "--no-print-directory", "install", f"DESTDIR={folder}"]
     done = subprocess.run(install, cwd=CHECKOUT, check=False, text=True, capture_output=True)
     if done.returncode:
         raise AssertionError(f"make install failed:\n{done.stdout}{done.stderr}")
+    return folder
 
 
 def _services_of_the_machine() -> set[str]:
@@ -201,51 +246,41 @@ def _services_of_the_machine() -> set[str]:
     }
 
 
+def _nothing(_box: Box) -> None:
+    """What differs from the machine is enough."""
+
+
 @contextmanager
-def booted() -> Iterator[Box]:
-    """Boot a box with the product installed, its user and folders made, its service not started."""
+def booted(prepare: Callable[[Box], None] = _nothing, *, binds: tuple[Path, ...] = ()) -> Iterator[Box]:
+    """Boot a box with the product installed, its user and folders made, its service not started.
+
+    `prepare` may add files to the box before its boot.
+    """
     base = Path(tempfile.mkdtemp(prefix="snapd-backup-box-", dir="/var/tmp"))
     try:
         for name in ("upper", "work", "root"):
             (base / name).mkdir(mode=0o755)
         _prepare(base / "upper")
-        with _container(base) as box:
-            box.wait_until_up()
+        box = Box(base, binds)
+        prepare(box)
+        try:
+            box.boot()
             box.run("systemd-sysusers", "snapd-backup.conf")
             box.run("systemd-tmpfiles", "--create", "snapd-backup.conf")
             yield box
+        finally:
+            box.power_off()
     finally:
         shutil.rmtree(base)
 
 
-@contextmanager
-def _container(base: Path) -> Iterator[Box]:
+def _spawned(base: Path, binds: tuple[Path, ...], console: Path) -> subprocess.Popen[bytes]:
+    """Start the container in a mount namespace of its own; it dies with the tests, even with killed ones."""
     layers = f"lowerdir=/,upperdir={base}/upper,workdir={base}/work"
-    script = (
-        f"mount -t overlay -o {layers} overlay {base}/root && exec {shlex.join(BOOT)} --directory={base}/root"
-    )
-    with (base / "console").open("wb") as console:
-        nspawn = subprocess.Popen(
-            # Dies with the tests even when they are killed, and the container with it.
-            [
-                "setpriv",
-                "--pdeathsig=KILL",
-                "unshare",
-                "--mount",
-                "--propagation=private",
-                "sh",
-                "-c",
-                script,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
+    boot = shlex.join([*BOOT, *(f"--bind={path}" for path in binds), f"--directory={base}/root"])
+    script = f"mount -t overlay -o {layers} overlay {base}/root && exec {boot}"
+    alone = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private")
+    with console.open("ab") as output:
+        return subprocess.Popen(
+            [*alone, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
-    box: Box | None = None
-    try:
-        box = Box(nspawn, base / "console")
-        yield box
-    finally:
-        if box is not None:
-            box.power_off()
-        _end(nspawn)
