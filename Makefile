@@ -46,7 +46,7 @@ check: dev  ## lint, format, types, layers
 	.venv/bin/lint-imports
 
 test: dev  ## every test; as root on Debian it installs what they need
-	@packaging/need.sh borg:borgbackup setpriv:util-linux systemd-nspawn:systemd-container \
+	@packaging/need.sh borg:borgbackup setpriv:util-linux systemd-nspawn:systemd-container gcc:gcc \
 	  || test -z "$$CI"
 	@test "$$(id -u)" = 0 || echo "Not root: tests/systemd boots a real systemd and needs root; it will not run."
 	$(if $(OTHERS),$(PYTEST) -rs -n auto --dist loadgroup --ignore tests/systemd $(OTHERS))

@@ -1,0 +1,150 @@
+"""A machine that lives through a week: the installed service, a Tarsnap account, a clock to be moved on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from snapd.control import ask
+from snapd.errors import NoDaemonError
+from tests.fakes.tarsnap.account import Account
+from tests.systemd.box import Box, wait_for
+from tests.systemd.clock import Clock
+from tests.systemd.product import CONFIG, UNIT
+
+KEY = "/etc/snapd-backup/tarsnap.key"
+CACHEDIR = "/var/cache/snapd-backup/tarsnap"
+RUNTIME = "/run/snapd-backup"
+DROP_IN = "/etc/systemd/system/snapd-backup.service.d/week.conf"
+
+# The double's server is a folder, where the client's is in the network. And the service looks at its clocks
+# when it answers the watchdog: told so, ten times a second. systemd itself keeps to WatchdogSec=60.
+CHANGED = """[Service]
+ReadWritePaths={account}
+Environment=WATCHDOG_USEC=200000
+"""
+
+
+@dataclass
+class Week:
+    """Instants are aware. `key` is the key file as the account knows it, outside the box."""
+
+    box: Box
+    clock: Clock
+    account: Account
+    key: Path
+
+    # -- before ---------------------------------------------------------------------------------------
+
+    def install(self, config: str) -> None:
+        """Do what docs/tarsnap.md says, with the double in the place of the client; start the service."""
+        box = self.box
+        box.run("cp", "-a", f"{self.account.bin}/.", "/usr/local/bin/")
+        box.write(DROP_IN, CHANGED.format(account=self.account.folder))
+        uid = int(box.run("id", "-u", "snapd-backup").stdout)
+        for path in (self.account.folder, *self.account.folder.rglob("*")):
+            os.chown(path, uid, 0)
+        box.write(KEY, self.key.read_text(), owner="root:snapd-backup", mode=0o640)
+        box.write(CONFIG, config, owner="root:snapd-backup", mode=0o640)
+        box.systemctl("daemon-reload")
+        box.run("snapd-backup", "init")
+        box.systemctl("enable", "--now", UNIT)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file that root alone may read, now by the clock of the box (the kernel's is another)."""
+        file = self.box.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o600)
+        os.utime(file, (self.clock.now().timestamp(),) * 2)
+
+    # -- time -----------------------------------------------------------------------------------------
+
+    def pass_until(self, moment: datetime) -> None:
+        """Let every slot and every retry before `moment` come and be dealt with, then sleep up to there."""
+        while (coming := _coming(self.status())) < moment:
+            self.come_to(coming)
+            self.settle()
+        self.clock.sleep_until(moment)
+
+    def come_to(self, slot: datetime) -> None:
+        """Wake up for a slot or a retry, and return when the daemon has found it due."""
+        if self.clock.now() < slot:
+            self.clock.sleep_until(slot)
+        wait_for(lambda: _coming(self.status()) > slot, what=f"{slot} to be noticed")
+
+    def settle(self) -> None:
+        """Return when nothing runs, and nothing is due by now."""
+        wait_for(self._idle, seconds=60, what="the runs to end")
+
+    def reboot_until(self, moment: datetime) -> None:
+        """Reboot, and be down until `moment`."""
+        self.box.reboot(lambda: self.clock.sleep_until(moment))
+        wait_for(self._answers, what="the service to take requests")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.status())
+        except NoDaemonError:
+            return False
+
+    def _idle(self) -> bool:
+        status = self.status()
+        at_once = [run for run in waiting(status) if not run["not_before"]]
+        return not status["running"] and not at_once and _coming(status) > self.clock.now()
+
+    # -- what it says ---------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What `snapd-backup status --json` prints, without the time that the command takes to start."""
+        found: dict[str, Any] = self._ask({"op": "status", "set": None})["status"]
+        return found
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with closing(ask(self.box.path(RUNTIME), request)) as events:
+            return list(events)[-1]
+
+    def rows(self, job: str) -> list[dict[str, Any]]:
+        """Ended rows of a job, oldest first."""
+        kind, _, name = job.partition(":")
+        found = self._ask({"op": "history", "set": name, "kind": kind, "limit": 1000})["runs"]
+        return [row for row in reversed(found) if row["outcome"]]
+
+    def journal(self, *more: str) -> list[dict[str, Any]]:
+        """What the service's own processes wrote, in all boots, oldest first."""
+        self.box.run("journalctl", "--sync")
+        said = self.box.run("journalctl", "-q", "--all", "-o", "json", f"_SYSTEMD_UNIT={UNIT}.service", *more)
+        return [json.loads(line) for line in said.stdout.splitlines()]
+
+    # -- the store ------------------------------------------------------------------------------------
+
+    def writers(self) -> list[str]:
+        """`create NAME` and `delete NAME …` for each call of the client that changed the store, in order."""
+        return [what for call in self.account.calls() if (what := _writing(call.argv))]
+
+
+def waiting(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows that have not ended: those that run, are due, or wait for their retry."""
+    for backup_set in status["sets"]:
+        for job in backup_set["jobs"].values():
+            if job["unfinished"] is not None:
+                yield job["unfinished"]
+
+
+def _coming(status: dict[str, Any]) -> datetime:
+    """The next slot of any job, or the next retry."""
+    retries = [run["not_before"] for run in waiting(status) if run["not_before"]]
+    return min(datetime.fromisoformat(text) for text in (status["next"]["slot"], *retries))
+
+
+def _writing(argv: tuple[str, ...]) -> str:
+    names = [after for word, after in pairwise(argv) if word == "-f"]
+    mode = "create" if "-c" in argv else "delete" if "-d" in argv else ""
+    return f"{mode} {' '.join(names)}" if mode else ""
