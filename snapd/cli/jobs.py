@@ -90,6 +90,10 @@ def expire_command(  # noqa: PLR0917 - click calls it by keyword
     """
     if plan and approve:
         raise UsageError("--plan and --approve exclude each other", hint="--approve shows the plan too")
+    if everything and not plan:
+        raise UsageError("--all goes with --plan", hint="--approve shows every name that would go")
+    if yes and not approve:
+        raise UsageError("--yes goes with --approve", hint="without --approve nothing is asked")
     if approve:
         status: int = load("approve").approve(invocation, backup_set, yes=yes, as_json=as_json)
         return status

@@ -377,7 +377,20 @@ def test_very_many_names_are_approved_in_several_requests(program: Program, daem
     assert [request["further"] for request in sent] == [False] + [True] * (len(sent) - 1)
 
 
-def test_plan_and_approve_exclude_each_other(program: Program) -> None:
-    ran = program("expire", "mail", "--plan", "--approve")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--plan", "--approve"], "exclude each other"),
+        (["--all"], "--all goes with --plan"),
+        (["--approve", "--yes", "--all"], "--all goes with --plan"),
+        (["--yes"], "--yes goes with --approve"),
+        (["--plan", "--yes"], "--yes goes with --approve"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    program: Program, daemon: FakeDaemon, options: list[str], said: str
+) -> None:
+    ran = program("expire", "mail", *options)
     assert ran.status == 2
-    assert "exclude each other" in ran.err
+    assert said in ran.err
+    assert daemon.requests == []

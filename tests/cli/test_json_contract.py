@@ -17,11 +17,13 @@ from snapd.model import Archive
 from snapd.retention import Floor, plan
 from snapd.simulation import project
 from tests.cli import canned
+from tests.cli.test_jobs import hold, long_plan
 from tests.cli.test_look import ARCHIVES, PIN
 from tests.cli.test_status import DETAILS
 
 CONTRACT = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 WORDS = set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", CONTRACT))
+PLAN = long_plan(hold=hold())
 SILENT = {"run", "init", "completion"}
 
 
@@ -48,8 +50,8 @@ def verdicts() -> Any:
 
 @pytest.mark.parametrize(
     "value",
-    [canned.run(), canned.restore(), DETAILS, ARCHIVES, PIN, projection(), verdicts()],
-    ids=["run", "restore", "status", "archives", "pin", "projection", "verdicts"],
+    [canned.run(), canned.restore(), DETAILS, ARCHIVES, PIN, PLAN, projection(), verdicts()],
+    ids=["run", "restore", "status", "archives", "pin", "plan", "projection", "verdicts"],
 )
 def test_every_key_is_documented(value: Any) -> None:
     assert keys_of(value) - WORDS - {"mail", "shop"} == set()

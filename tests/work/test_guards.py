@@ -20,6 +20,9 @@ from snapd.jobs.base import Work
 from snapd.jobs.decision import groups
 from snapd.model import Cause, Kind, Outcome
 from snapd.retention import Guard
+from tests.cli.test_jobs import hold as canned_hold
+from tests.cli.test_jobs import long_plan
+from tests.cli.test_json_contract import keys_of
 from tests.fakes.work import START, World, set_of, world
 
 DAY = timedelta(days=1)
@@ -147,6 +150,7 @@ def test_the_plan_that_is_shown_says_the_same(
     shown = expire.decision_json(expire.decide(come_about(scene), scene.engine.archives()))
     hold = shown["hold"]
     assert isinstance(hold, dict)
+    assert keys_of(shown) == keys_of(long_plan(hold=canned_hold()))
     assert (hold["guard"], hold["approvable"]) == (guard.value, guard.approvable)
     assert advice in hold["hint"]
 
