@@ -218,6 +218,8 @@ def test_a_creation_that_is_cut_off_is_caught_up_and_nothing_is_lost(machine: Ma
     assert last["archive"] in names
     assert machine.account.contents(machine.key, last["archive"]).keys() >= machine.saved()
     assert machine.believed() == {name: not name.endswith(".part") for name in names}
+    appeared = machine.daemons.said("archive-appeared", run_id=run)()
+    assert {line["archive"] for line in appeared} == names - machine.before - {last["archive"]}
     assert story(machine, run) or (last["run_id"] == run and last["attempts"] == 1)
 
 
