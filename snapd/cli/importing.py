@@ -54,6 +54,15 @@ class ThisMachine:
         except (OSError, ValueError, UsageError):
             return None
 
+    def is_hidden(self, path: str) -> bool:
+        try:
+            Path(path).stat()
+        except PermissionError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return not os.access(path, os.R_OK)
+
     def matching(self, pattern: str) -> tuple[str, ...]:
         found = sorted(glob.iglob(pattern))  # noqa: PTH207 - the pattern is a whole path
         return tuple(path for path in found if Path(path).is_file())[:_MOST_FILES]

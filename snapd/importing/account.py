@@ -56,6 +56,10 @@ class Host(Protocol):
         """Return what is in a file; None when it is missing, unreadable, no regular file or no short text."""
         ...
 
+    def is_hidden(self, path: str) -> bool:
+        """Whether it cannot even be told what a file is, since only another user may look."""
+        ...
+
     def matching(self, pattern: str) -> tuple[str, ...]:
         """Return the paths that a glob pattern matches, sorted."""
         ...

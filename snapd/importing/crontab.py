@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_SETTING = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*?)\s*""", re.DOTALL)
+_SETTING = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=(.*)""", re.DOTALL)
 _ENTRY = re.compile(r"\s*(@\S+|\S+(?:\s+\S+){4})\s+(\S.*)", re.DOTALL)
 _USER = re.compile(r"[a-z_][a-z0-9_.-]*\$?")
 _SYSTEM_FILES = ("/etc/crontab", "/etc/cron.d/")
+LONGEST_LINE = 10_000  # characters; cron itself takes commands of up to 998
 PROGRAMS = frozenset(
     (
         *(
@@ -85,10 +86,14 @@ def read(text: str, *, system: bool) -> Crontab:
     unread: list[Unread] = []
     comments: list[str] = []
     for number, line in _lines(text):
-        if line.lstrip().startswith("#"):
+        if len(line) > LONGEST_LINE:
+            unread.append(
+                Unread(number, f"{line[:60]}…", f"no line of a crontab has {LONGEST_LINE} characters")
+            )
+        elif line.lstrip().startswith("#"):
             comments.append(line.strip())
         elif match := _SETTING.fullmatch(line):
-            settings.append(Setting(number, line.strip(), _name(match), _unquoted(match[4])))
+            settings.append(Setting(number, line.strip(), _name(match), _unquoted(match[4].strip())))
         elif match := _ENTRY.fullmatch(line):
             environment = {setting.name: setting.value for setting in settings}
             entry = _entry(number, line, match, system=system)

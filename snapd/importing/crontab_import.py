@@ -18,6 +18,7 @@ from snapd.importing.settings import Settings
 from snapd.importing.tarsnap_conf import read_conf
 from snapd.importing.words import ShellError
 
+MOST_JOBS = 500
 _CALLED = ("tarsnap", "tarsnapper")
 _SUSPICIOUS = ("backup", "back_up", "tarsnap", "dump", "borg", "restic", "rsync", "duplicity", "snapshot")
 _UTC = ("UTC", "UTC0", "GMT", "Etc/UTC")
@@ -31,6 +32,9 @@ def read(text: str, file: str, host: Host, *, system: bool, tarsnap_conf: str | 
     """
     found = crontab.read(text, system=system or crontab.is_system(text, file))
     draft = Draft(origin=file)
+    calling = sum(any(name in job.command for name in _CALLED) for job in found.entries)
+    if calling > MOST_JOBS:
+        raise UsageError(f"{file} has {calling} jobs that call tarsnap, and at most {MOST_JOBS} are read")
     defaults = read_conf(draft, host, tarsnap_conf)
     lines = [line for job in found.entries for line in _lines(job, host, defaults, file)]
     _refuse_if_nothing(file, lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from snapd.importing import excludes
 from snapd.importing.account import Host, Item, carried, not_carried, not_needed
@@ -171,8 +172,8 @@ def _other_value(settings: Settings, name: str, value: str, text: str) -> tuple[
 def _set(settings: Settings, field: str, value: str, text: str) -> tuple[Settings, list[Item]]:
     if getattr(settings, field):
         return settings, [not_carried(text, _GIVEN_TWICE)]
-    changes: dict[str, str] = {field: value}
-    return replace(settings, **changes), [carried(text, field)]  # type: ignore[arg-type]
+    changes: dict[str, Any] = {field: value}
+    return replace(settings, **changes), [carried(text, field)]
 
 
 def _exclude(settings: Settings, pattern: str, text: str) -> tuple[Settings, list[Item]]:

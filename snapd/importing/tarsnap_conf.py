@@ -20,12 +20,13 @@ def read_conf(draft: Draft, host: Host, file: str | None) -> Settings:
     found = Settings()
     home = host.home("root")
     for path in CONFIG_FILES if file is None else (file,):
-        text = host.text(settings.absolute(path, home, home) if file is None else path)
+        place = settings.absolute(path, home, home) if file is None else path
+        text = host.text(place)
         if text is not None:
             of_file, items = settings.of_file(text, host, home=home)
             found = found.over(of_file)
             draft.around.append(Source(path, "", items))
-        elif file is not None:
-            says = "the file could not be read; what it sets is not in this config"
-            draft.around.append(Source(path, "", (not_carried(f"--tarsnap-conf {path}", says),)))
+        elif file is not None or host.is_hidden(place):
+            says = "the file could not be read; what it sets, if anything, is not in this config"
+            draft.around.append(Source(path, "", (not_carried(path, says),)))
     return found

@@ -399,3 +399,71 @@ def test_merged_keys_are_followed_and_the_jobs_own_win() -> None:
     parsed = parse(finished(tarsnapper(text), "UTC"), file="config.toml", system_timezone="UTC")
     assert [str(path) for path in parsed.backup["b"].paths] == ["/srv/b"]
     assert parsed.backup["b"].expire is not None
+
+
+# -- what belongs together --------------------------------------------------------------------------------
+
+MAKE = 'tarsnap --keyfile /k --cachedir /c -c -f "{}_$(date -u +\\%Y\\%m\\%d)" /srv/{}'
+
+
+def sets(*jobs: str) -> Any:
+    text = config("".join(f"0 {at} * * * {job}\n" for at, job in enumerate(jobs)))
+    return parse(text, file="config.toml", system_timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("expiry", "joined"),
+    [
+        ("tarsnapper --target 'a_$date' --deltas 1d 7d - expire", True),
+        ("tarsnapper --target 'a_$date' --dateformat '\\%Y\\%m\\%d' --deltas 1d 7d - expire", True),
+        ("tarsnapper --target 'a_$date' --dateformat '\\%Y-\\%m-\\%d' --deltas 1d 7d - expire", False),
+        ("tarsnapper --target 'a-$date' --deltas 1d 7d - expire", False),
+        ("tarsnapper --target 'a_$date.gz' --deltas 1d 7d - expire", False),
+        ("tarsnapper -o keyfile /other --target 'a_$date' --deltas 1d 7d - expire", False),
+    ],
+)
+def test_an_expiry_joins_the_set_whose_archives_it_saw_and_no_other(expiry: str, joined: bool) -> None:
+    parsed = sets(MAKE.format("a", "a"), expiry)
+    assert (parsed.backup["a"].expire is not None) == joined
+
+
+def test_lines_with_two_keys_have_two_stores_and_one_key_has_one() -> None:
+    other = MAKE.format("c", "c").replace("/k ", "/k2 ").replace("/c ", "/c2 ")
+    parsed = sets(MAKE.format("a", "a"), MAKE.format("b", "b"), other)
+    assert [one.store for one in parsed.backup.values()] == ["offsite", "offsite", "offsite-2"]
+    assert {str(store.keyfile) for store in parsed.store.values()} == {"/k", "/k2"}
+
+
+def test_an_option_that_changes_what_is_archived_is_the_stores_only_where_all_its_sets_had_it() -> None:
+    with_nodump = MAKE.replace(" -c ", " --nodump -c ")
+    both = sets(with_nodump.format("a", "a"), with_nodump.format("b", "b"))
+    assert both.store["offsite"].extra.create == ("--nodump",)
+    one = sets(with_nodump.format("a", "a"), MAKE.format("b", "b"))
+    assert one.store["offsite"].extra is None
+    assert "NOT CARRIED OVER: `--nodump`" in config(
+        f"0 1 * * * {with_nodump.format('a', 'a')}\n0 2 * * * {MAKE.format('b', 'b')}\n"
+    )
+
+
+def test_two_lines_of_one_series_that_no_schedule_joins_are_two_sets_with_names_of_their_own() -> None:
+    parsed = parse(
+        config(f"0 1 * * * {MAKE.format('a', 'a')}\n30 2 * * sun {MAKE.format('a', 'a')}\n"),
+        file="config.toml",
+        system_timezone="UTC",
+    )
+    assert [one.archive.text for one in parsed.backup.values()] == ["a_%Y%m%d", "a-2_%Y%m%d-%H%M%S"]
+
+
+def test_a_tarsnap_conf_that_only_another_user_may_look_at_is_told() -> None:
+    host = FakeHost(hidden=frozenset({"/root/.tarsnaprc"}))
+    draft = crontab_import.read(
+        f"0 1 * * * {MAKE.format('a', 'a')}", "x", host, system=False, tarsnap_conf=None
+    )
+    assert [item.text for _, item in draft.items() if item.fate is Fate.NOT_CARRIED] == ["~/.tarsnaprc"]
+
+
+def test_lines_and_jobs_without_end_are_refused_or_told() -> None:
+    with pytest.raises(UsageError, match="501 jobs that call tarsnap, and at most 500"):
+        read(f"0 1 * * * {MAKE.format('a', 'a')}\n" * 501)
+    draft = read(f"0 1 * * * {MAKE.format('a', 'a')}\n# {'x' * 20_000}\n")
+    assert "no line of a crontab has 10000 characters" in finished(draft, "UTC")
