@@ -148,7 +148,8 @@ class TarsnapEngine:
         finished, listener = self._program.run(call)
         made = verdict(finished.returncode, listener.said, version)
         if made is Made.WHOLE or (made is not Made.NOTHING and not finished.ended and self._appeared(name)):
-            return _created(name, listener, left_out.warnings)
+            created = _created(name, listener, left_out.warnings)
+            return replace(created, warnings=tuple(map(self._program.masked, created.warnings)))
         self._made.pop(name, None)
         raise_if_cut(finished, "tarsnap", self._tools.launcher.interrupt)
         raise truncated(name) if made is Made.TRUNCATED else self._program.error(causes(listener.said))

@@ -88,6 +88,8 @@ class Program:
         self._make_cache()
         passphrase = self._secret()
         listener = Listener(call.progress, call.judge)
+        # What tarsnap says is judged as it is, and masked where it is shown: to mask a passphrase such as
+        # "mail" here would make other names of those in a list.
         command = Command(
             argv=("tarsnap", *self._common(call, passphrase), *call.mode, *self._extra(call), *_paths(call)),
             env=self._environment(passphrase),
@@ -96,13 +98,12 @@ class Program:
             gentle=signal.SIGQUIT if call.creates else signal.SIGTERM,
             privileged=call.creates,
             holds_lock=True,
-            secrets=(passphrase,) if passphrase else (),
             on_line=listener.hear,
             on_stdout=call.on_stdout,
         )
         finished = self._launched(command)
         for line in listener.said[-_SHOWN:]:
-            log.debug("engine-output", line=line)
+            log.debug("engine-output", line=self.masked(line))
         if not call.creates and is_unpaid("\n".join(listener.said)):
             raise self.error(listener.said)
         return finished, listener
@@ -118,9 +119,15 @@ class Program:
     def error(self, said: Sequence[str]) -> Exception:
         """Return the error for a call that failed, from what it said."""
         error = error_of(said, self._name)
+        error.message = self.masked(error.message)
+        error.args = (error.message,)
         if isinstance(error, KeyFaultError):
             self._passphrase = None
         return error
+
+    def masked(self, text: str) -> str:
+        """Return a text to be shown, without the passphrase: tarsnap does not print it, and never shall."""
+        return text.replace(self._passphrase, "***") if self._passphrase else text
 
     def _ask_for_cachedir(self) -> None:
         """Raise `OutOfSyncError` when there is no cachedir."""

@@ -181,6 +181,19 @@ def test_a_passphrased_key_works_where_the_version_takes_its_passphrase(
     assert not any("hunter2" in word for call in lab.account.calls() for word in call.argv)
 
 
+def test_a_passphrase_that_is_part_of_names_spoils_no_list(
+    new: TarsnapLab, source: Path, tmp_path: Path
+) -> None:
+    phrase = tmp_path / "phrase"
+    phrase.write_text("mail\n")
+    phrase.chmod(0o600)
+    key = new.account.new_key(passphrase="mail")
+    engine = new.engine(keyfile=key, passphrase=Secret(file=phrase), cachedir=tmp_path / "other")
+    engine.init()
+    engine.create("mail_1", Selection((source,)))
+    assert [archive.name for archive in engine.archives()] == ["mail_1"]
+
+
 def test_a_wrong_passphrase_is_a_fault_of_the_key_and_is_read_again(new: TarsnapLab, tmp_path: Path) -> None:
     phrase = tmp_path / "phrase"
     phrase.write_text("wrong\n")
