@@ -80,6 +80,26 @@ def test_a_star_inside_a_name_cannot_be_said_because_it_would_cross_folders(patt
     assert translated(pattern) is None
 
 
+@pytest.mark.parametrize(
+    ("pattern", "left_out", "stays"),
+    [
+        ("a?b", "/x/acb", "/x/a/b"),
+        ("a[!x]b", "/x/ayb", "/x/a/b"),
+        ("*.tmp", "/x/.tmp/y", "/x/a.tmpx"),
+        ("*/x", "/a/x", "/x"),
+        ("/top", "/top/x", "/a/top"),
+        ("/a/**/x", "/a/x", "/b/a/x"),
+        ("a\\b", "/a\\b", "/ab"),
+        ("cache/", "/x/cache/y", "/x/caches"),
+    ],
+)
+def test_nothing_crosses_a_folder_that_should_not(pattern: str, left_out: str, stays: str) -> None:
+    said = translated(pattern)
+    assert said is not None
+    assert excluded(said, left_out)
+    assert not excluded(said, stays)
+
+
 @given(PATHS, PATHS)
 def test_a_literal_path_excludes_itself_and_what_is_below_it_and_nothing_else(path: str, other: str) -> None:
     said = (literal(path),)
