@@ -156,6 +156,7 @@ class Result:
 
 
 _WIDTHS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3, "y": 2}  # digits of each date field
+_PLAIN = ("Y", "m", "d", "H", "M", "S")  # the order of datetime's arguments
 _PIECE = re.compile(r"%([YmdHMSjy%])|([^%]+)")
 _ATTEMPT = r"(?:\.(?:[2-9]|[1-9][0-9]+))?"
 _INCOMPLETE = re.compile(r"(?P<stem>.+?)\.(?:part|checkpoint(?:\.[0-9]+)?)", re.DOTALL)
@@ -231,13 +232,29 @@ class ArchivePattern:
         match = self._expression.fullmatch(incomplete["stem"] if incomplete else name)
         if match is None:
             return None
-        read = dict(zip((field for field, _ in self._pieces if field), match.groups()[1:], strict=True))
-        form = " ".join(f"%{field}" for field in read)
+        read = dict(zip(self._order, match.groups()[1:], strict=True))
         try:
+            if self._is_plain:
+                year, month, day, *time = [int(read[field]) for field in _PLAIN if field in read]
+                return datetime(year, month, day, *time, tzinfo=UTC)  # type: ignore[arg-type, misc]
+            form = " ".join(f"%{field}" for field in read)
             instant = datetime.strptime(" ".join(read.values()), form).replace(tzinfo=UTC)
         except ValueError:  # digits that are no date: 20260231
             return None
         return instant if self.render(instant) == match["first"] else None
+
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
+        """The date fields as they follow each other."""
+        return tuple(field for field, _ in self._pieces if field)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether the fields are a date and the larger parts of a time, each once: nothing can contradict.
+
+        Nearly all patterns are, and a store may have very many names to read.
+        """
+        return sorted(self._order) == sorted(_PLAIN[: len(self._order)])
 
     def overlaps(self, other: ArchivePattern) -> bool:
         """Tell whether one name can be recognised by both patterns (a stranger's archive would be deleted).

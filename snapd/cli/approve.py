@@ -39,7 +39,7 @@ def approve(invocation: Invocation, backup_set: str, *, yes: bool, as_json: bool
         fact("Nothing is approved.")
         return WARNING
     for request in _requests(plan):
-        client.last(client.events(invocation, request))
+        client.last([*client.events(invocation, request)])  # to its end: one that is left early is cut off
     _say_approved(plan)
     return 0
 
@@ -62,7 +62,7 @@ def _planned(invocation: Invocation, backup_set: str, *, approve: bool, as_json:
 def _show(plan: dict[str, Any]) -> None:
     print_plan(plan, names=True)
     if _waits(plan):
-        fact(f"It waits for a yes: {escaped(plan['hold']['reason'])}.")
+        print_sentence(f"It waits for a yes: {escaped(plan['hold']['reason'])}.")
     elif plan["hold"]:
         print_hold(plan)
         fact("A yes does not release that.")

@@ -235,3 +235,16 @@ def test_no_name_in_a_store_breaks_the_reading(name: str, pattern: ArchivePatter
 @given(st.text(max_size=30))
 def test_no_pattern_in_a_config_breaks_otherwise_than_by_being_refused(text: str) -> None:
     pattern_or_none(text)
+
+
+@given(st.text("0123456789", min_size=14, max_size=14))
+def test_digits_are_a_date_exactly_when_the_calendar_has_it(digits: str) -> None:
+    read = ArchivePattern("mail_%Y%m%d%H%M%S").parse(f"mail_{digits}")
+    try:
+        date = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]), tzinfo=UTC)
+        time = timedelta(hours=int(digits[8:10]), minutes=int(digits[10:12]), seconds=int(digits[12:]))
+    except ValueError:
+        assert read is None
+    else:
+        sound = digits[8:10] < "24" and digits[10:12] < "60" and digits[12:] < "60"
+        assert read == (date + time if sound else None)
