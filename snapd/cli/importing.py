@@ -93,7 +93,7 @@ def import_command() -> None:
     """
 
 
-@import_command.command("crontab")
+@import_command.command("crontab", short_help="Read the jobs of a crontab.")
 @click.argument("file", metavar="FILE|-")
 @click.option("--system", is_flag=True, help="Each job names its user, as in /etc/crontab.")
 @conf_option
@@ -109,7 +109,7 @@ def crontab_command(
     return _print(draft, invocation, trial=trial, as_json=as_json)
 
 
-@import_command.command("tarsnapper")
+@import_command.command("tarsnapper", short_help="Read the jobs of a file of tarsnapper.")
 @click.argument("file", metavar="FILE|-")
 @click.option("--schedule", metavar="EXPR", help="When tarsnapper runs: that of its crontab line.")
 @conf_option

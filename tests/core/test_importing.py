@@ -1,48 +1,30 @@
-"""Crontabs and tarsnapper files to configs: golden samples, and that nothing is dropped."""
+"""Crontabs and files of tarsnapper to configs: golden samples, what belongs together, hostile input."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapd.config import TarsnapStore, parse
 from snapd.deltas import Deltas
 from snapd.errors import UsageError
-from snapd.importing import crontab_import, tarsnapper_import
+from snapd.importing import crontab_import
 from snapd.importing.account import Fate
-from snapd.importing.draft import Draft
+from snapd.importing.crontab import is_system
 from snapd.importing.finish import finished
 from snapd.importing.toml_text import comment, quoted
 from tests.fakes.host import FakeHost
+from tests.fakes.imported import GOLDEN, JOBS, config, read, tarsnapper
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "import"
 CASES = sorted([*GOLDEN.glob("*.crontab"), *GOLDEN.glob("*.yaml")])
 INCLUDED = "/usr/local/etc/tarsnapper/jobs.d/more"
-
-
-JOBS = (GOLDEN / "simple.yaml").read_text(encoding="utf-8")
-
-
-def read(text: str, **files: str) -> Draft:
-    host = FakeHost(files)
-    return crontab_import.read(text, "crontab", host, system=False, tarsnap_conf=None)
-
-
-def config(text: str, **files: str) -> str:
-    return finished(read(text, **files), "UTC")
-
-
-def tarsnapper(text: str, *, schedule: str | None = "@hourly", **files: str) -> Draft:
-    return tarsnapper_import.read(text, "jobs.yaml", FakeHost(files), schedule=schedule, tarsnap_conf=None)
 
 
 def golden(case: Path) -> str:
@@ -53,18 +35,6 @@ def golden(case: Path) -> str:
     if case.suffix == ".crontab":
         return config(text, **{"/etc/jobs.yaml": JOBS, **files})
     return finished(tarsnapper(text, schedule=None if case.stem == "simple" else "@hourly", **files), "UTC")
-
-
-def values(document: Any) -> Iterator[str]:
-    """Every value of a TOML document, as text."""
-    if isinstance(document, dict):
-        for value in document.values():
-            yield from values(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from values(value)
-    else:
-        yield str(document)
 
 
 # -- golden -----------------------------------------------------------------------------------------------
@@ -111,117 +81,6 @@ def test_the_two_lines_of_a_small_team_become_one_set_and_nothing_is_left() -> N
     assert isinstance(policy, Deltas)
     assert [span.days for span in policy.spans] == [1, 7, 30, 365]
     assert not [item for _, item in draft.items() if item.fate is Fate.NOT_CARRIED]
-
-
-# -- nothing is dropped -----------------------------------------------------------------------------------
-
-MARK = st.integers(100_000, 999_999)
-FRAGMENTS = (  # parts of a call of tarsnap -c; {} becomes a mark that only this part holds
-    *("--keyfile /root/{}", "--cachedir=/var/{}", "--exclude '*.{}'", "--exclude /srv/a{}*b", "-X /x/{}"),
-    *("--maxbw-rate {}", "--maxbw-rate-up {}", "--maxbw {}", "--checkpoint-bytes 9{}", "--disk-pause {}"),
-    *("--csv-file /tmp/{}", "--snaptime /tmp/{}", "-T /tmp/{}", "--include {}", "--creationtime {}"),
-    *("--newer-than /tmp/{}", "--passphrase file:/root/{}", "--passphrase env:P{}", "-C /srv/{}"),
-    *("--unknown-{}", "--configfile /etc/{}", "--exclude '../{}'", "--strip-components {}"),
-    *("-L", "-H", "-P", "-v", "--one-file-system", "--print-stats", "--humanize-numbers", "--nodump"),
-    *("--aggressive-networking", "--lowmem", "--quiet", "--no-default-config", "--retry-forever", "-n"),
-)
-JOB = (  # parts of a call of tarsnapper
-    *(
-        "--target 't{}-$date'",
-        '--target "t{}-\\$date"',
-        '--target "t{}-$date"',
-        "--deltas 1d {}d",
-        "-d {}d {}d",
-    ),
-    *("--sources /srv/{} rel/{}", "--dateformat x{}", "-f '\\%Y\\%m'", "-q", "-o lowmem", "-o keyfile /r/{}"),
-    *("-o maxbw {}", "-c /etc/{}", "-c /etc/jobs.yaml", "--strange{}", "- make", "- expire", "- list", "-v"),
-    *("make --no-expire", "expire --dry-run", "- expire j{}", "make www"),
-)
-PREFIXES = (
-    *("env PATH=/{}", "env -i A{}=b", "PATH=/{}", "FOO={}", "TZ=Z{}", "nice -n {}", "ionice -c2 -n{}"),
-    *("flock -n /run/{}", "flock -w {} /run/x", "timeout -k {} 2h", "sudo -u u{}", "chronic", "exec"),
-)
-BEFORE = (
-    *("cd /srv/{} && ", "sleep {}; ", "test -d /{} && ", "pg_dump db{} > /srv/{}.sql && ", "rm -f /{}; "),
-    *("X{}=1; ", "echo {} && ", "curl https://x/{}; ", "cat /{} | ", "mysqldump --all {} && "),
-)
-AFTER = (
-    *(" >/dev/null 2>&1", " >> /var/log/{}", " | logger -t {}", " | mail -s {} root", " || echo {}"),
-    *(" || curl https://{}", " && curl https://{}", " # {}", " < /tmp/{}", " &", "%stdin {}"),
-)
-PATHS = (
-    "/srv/{}",
-    "rel/{}",
-    "../{}",
-    "~/{}",
-    "/srv/{}/*",
-    "@{}",
-    "'/srv/with space {}'",
-    '"$V{}"',
-    "-C /a{}",
-)
-
-
-@st.composite
-def jobs(draw: st.DrawFn) -> str:
-    """A job of a crontab that calls tarsnap, with everything around it that people write."""
-
-    def some(fragments: tuple[str, ...], most: int) -> list[str]:
-        chosen = draw(st.lists(st.sampled_from(fragments), max_size=most))
-        return [re.sub(r"\{\}", lambda _: str(draw(MARK)), fragment) for fragment in chosen]
-
-    name = draw(st.sampled_from([r"$(date +\%F)", r"$(date -u +\%Y\%m\%d)", r"$(date +\%s)", "fixed"]))
-    options = " ".join(["-c", *some(FRAGMENTS, 6), f'-f "n{draw(MARK)}_{name}"'])
-    paths = " ".join([*draw(st.sampled_from([["/srv/always"], []])), *some(PATHS, 3)])
-    prefixes = "".join(
-        f"{prefix} " for prefix in sorted(some(PREFIXES, 2), key=lambda text: "=" not in text[:5])
-    )
-    before, after = "".join(some(BEFORE, 2)), "".join(some(AFTER, 1))
-    call = draw(st.sampled_from([f"tarsnap {options} {paths}", f"tarsnapper {' '.join(some(JOB, 7))}"]))
-    return f"{draw(st.integers(0, 59))} 3 * * * {before}{prefixes}{call}{after}"
-
-
-@settings(deadline=None)
-@given(jobs())
-def test_every_value_of_a_job_is_in_the_config_or_in_a_comment(job: str) -> None:
-    """The line itself is a comment, so it is taken out first: what is left must account for every part."""
-    draft = read(job, **{"/etc/jobs.yaml": JOBS})
-    text = finished(draft, "UTC")
-    told = " ".join(f"{item.text} {item.says}" for _, item in draft.items() if item.fate is not Fate.CARRIED)
-    comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
-    assert not [
-        item.text
-        for _, item in draft.items()
-        if item.fate is not Fate.CARRIED and not _in(item.text, comments)
-    ]
-    kept = " ".join(values(tomllib.loads(text)))
-    assert not [mark for mark in re.findall(r"[0-9]{6}", job) if mark not in kept and mark not in told]
-
-
-def _in(text: str, comments: str) -> bool:
-    """Whether a text is in the comments, however they were broken into lines."""
-    bare = re.sub(r"\s+", "", re.sub(r"\n#", "", comments))
-    return re.sub(r"\s+", "", text.encode("unicode_escape").decode() if "\n" in text else text) in bare
-
-
-@settings(deadline=None)
-@given(jobs())
-def test_every_word_of_a_job_is_in_its_account(job: str) -> None:
-    draft = read(job)
-    account = " ".join(item.text for _, item in draft.items())
-    words = job.replace(r"\%", "%").replace("%stdin", " %stdin").split()
-    assert not [
-        word for word in words if word.strip("&|;") not in account and word not in ("&&", ";", "|", "||", "&")
-    ]
-
-
-@settings(deadline=None)
-@given(jobs())
-def test_whatever_the_job_the_config_is_valid_or_says_that_it_is_not(job: str) -> None:
-    text = config(job)
-    tomllib.loads(text)
-    if "does not pass" not in text:
-        parse(text, file="config.toml", system_timezone="UTC")
 
 
 # -- what cannot be read ----------------------------------------------------------------------------------
@@ -281,69 +140,6 @@ def test_no_path_can_add_a_key(paths: list[str]) -> None:
 
 
 # -- files of tarsnapper ----------------------------------------------------------------------------------
-
-VALUE = MARK.map(str)
-
-
-@st.composite
-def files_of_tarsnapper(draw: st.DrawFn) -> str:
-    """A file of tarsnapper with keys that it knows and keys that it does not, each value with a mark."""
-
-    def marked(form: str) -> str:
-        return form.replace("{}", str(draw(MARK)))
-
-    def job() -> dict[str, Any]:
-        forms: dict[str, Any] = {
-            "source": marked("/srv/{}"),
-            "sources": [marked("/srv/{}"), marked("rel/{}")],
-            "alias": marked("old{}"),
-            "aliases": [marked("old{}"), marked("older{}")],
-            "exclude": marked("*.{}"),
-            "excludes": [marked("/a{}*b"), marked("../{}")],
-            "target": marked(draw(st.sampled_from(["t{}-$date", "$name-{}-$date", "a/{}-$date", "t{}"]))),
-            "deltas": marked(draw(st.sampled_from(["1d 2d {}d", "{}d {}d", "{}m 1d"]))),
-            "delta": draw(st.sampled_from(["named", marked("none{}")])),
-            "dateformat": draw(st.sampled_from(["%Y%m%d", "%s", "%d%m%Y %H"])),
-            "force": draw(st.booleans()),
-            "exec_before": marked("pg_dump {}"),
-            "exec_after": marked("rm '/{}"),
-            "unknown": marked("x{}"),
-        }
-        chosen = draw(st.lists(st.sampled_from(sorted(forms)), unique=True))
-        return {key: forms[key] for key in chosen}
-
-    document = {
-        "jobs": {f"j{at}": job() for at in range(draw(st.integers(1, 3)))},
-        "target": marked("g{}-$name-$date"),
-        "delta-names": {"named": marked("1d {}d")},
-        "include-jobs": marked("/etc/{}/*"),
-        "other": marked("y{}"),
-    }
-    return yaml.safe_dump(document, sort_keys=False)
-
-
-@settings(deadline=None)
-@given(files_of_tarsnapper())
-def test_every_value_of_a_file_of_tarsnapper_is_in_the_config_or_in_a_comment(text: str) -> None:
-    draft = tarsnapper(text)
-    printed = finished(draft, "UTC")
-    told = " ".join(f"{item.text} {item.says}" for _, item in draft.items() if item.fate is not Fate.CARRIED)
-    kept = " ".join(values(tomllib.loads(printed)))
-    shared = text[text.index("\ntarget:") :]  # what no job uses is nowhere but in the account
-    account = " ".join(f"{source.text} {item.text}" for source, item in draft.items())
-    own = re.findall(r"[0-9]{6}", text.removesuffix(shared))
-    assert not [mark for mark in own if mark not in kept and mark not in told]
-    assert not [mark for mark in re.findall(r"[0-9]{6}", shared) if mark not in account]
-
-
-@settings(deadline=None)
-@given(files_of_tarsnapper())
-def test_every_key_of_a_job_is_in_its_account(text: str) -> None:
-    draft = tarsnapper(text)
-    jobs = yaml.safe_load(text)["jobs"]
-    accounts = {source.text: " ".join(item.text for item in source.items) for source in draft.sources()}
-    for name, job in jobs.items():
-        assert not [key for key in job if f"{key}: " not in accounts[f"job {name}"]]
 
 
 def test_a_job_and_its_aliases_are_one_set() -> None:
@@ -467,3 +263,38 @@ def test_lines_and_jobs_without_end_are_refused_or_told() -> None:
         read(f"0 1 * * * {MAKE.format('a', 'a')}\n" * 501)
     draft = read(f"0 1 * * * {MAKE.format('a', 'a')}\n# {'x' * 20_000}\n")
     assert "no line of a crontab has 10000 characters" in finished(draft, "UTC")
+
+
+def test_files_that_a_call_names_are_read() -> None:
+    job = "0 1 * * * " + MAKE.format("a", "a").replace("--keyfile /k", "--configfile /etc/t.conf -X /etc/x")
+    text = config(
+        job, **{"/etc/t.conf": "keyfile ~/k\nexclude /srv/a/tmp\n", "/etc/x": "*.o\n/srv/a/*/cache\n"}
+    )
+    parsed = parse(text, file="config.toml", system_timezone="UTC")
+    assert parsed.backup["a"].exclude == ("*.o", "/srv/a/*/**/cache", "/srv/a/tmp")
+    assert str(parsed.store["offsite"].local_folder) == "/c"
+    assert 'keyfile  = "/root/k"' in text
+
+
+def test_a_default_config_file_counts_where_the_call_does_not_forbid_it() -> None:
+    conf = {"/etc/tarsnap.conf": "exclude /srv/a/tmp\nmaxbw-rate 50k\n"}
+    assert "/srv/a/tmp" in config(f"0 1 * * * {MAKE.format('a', 'a')}", **conf)
+    without = MAKE.format("a", "a").replace("-c -f", "--no-default-config -c -f")
+    parsed = parse(config(f"0 1 * * * {without}", **conf), file="x", system_timezone="UTC")
+    assert parsed.backup["a"].exclude == ()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "file", "system"),
+    [
+        ("0 1 * * * root tarsnap -c", "x", True),
+        ("0 1 * * * backup tarsnap -c", "x", True),
+        ("0 1 * * *\troot\tPATH=/x tarsnap -c", "x", True),
+        ("0 1 * * * tarsnap -c", "x", False),
+        ("0 1 * * * nice tarsnap -c", "x", False),
+        ("0 1 * * * root tarsnap -c\n0 2 * * * /usr/bin/tarsnap -c", "x", False),
+        ("0 1 * * * tarsnap -c", "/etc/cron.d/tarsnap", True),
+    ],
+)
+def test_whether_jobs_name_their_user_is_told_by_their_words(jobs: str, file: str, system: bool) -> None:
+    assert is_system(jobs, file) == system
