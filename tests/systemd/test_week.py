@@ -139,14 +139,15 @@ def a_backup_comes_due_while_the_expiry_deletes(week: Week) -> None:
     week.account.at("delete.middle", "pause", key=week.key)
     week.come_to(COLLISION)
     week.account.wait_at("delete.middle", week.key)
-    before = len(week.writers())
+    before = len(week.writings())
     week.come_to(MORNINGS[1])
     assert [run["job"] for run in waiting(week.status())] == ["expire:mail", "backup:web"]
     week.account.go("delete.middle", week.key)
     week.settle()
-    assert week.writers()[before - 1].startswith("delete ")
-    assert week.writers()[before].startswith("create web_")  # after the batch under way, before any other
-    assert [what for what in week.writers()[before + 1 :] if what.startswith("delete ")]
+    begun, first, *others = (what for _, what in week.writings()[before - 1 :])
+    assert begun.startswith("delete ")
+    assert first.startswith("create web_")  # right after the batch that was under way
+    assert any(what.startswith("delete ") for what in others)
 
 
 def the_machine_is_woken_too_late(week: Week) -> None:
@@ -196,6 +197,8 @@ def every_slot_became_what_it_should(week: Week) -> None:
     assert became("expire:mail") == [(slot, "schedule", "ok", None) for slot in NIGHTS]
     assert became("restore-test:mail") == [(at(6, 6), "schedule", "ok", made()[at(6, 6)])]
     assert week.account.overlaps(week.key) == []
+    for started, what in week.writings():  # the client saw the time that the daemon saw
+        assert what.startswith("delete ") or what.endswith(f"_{started:%Y%m%d-%H%M}")
 
 
 def made() -> dict[datetime, str]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -125,9 +125,10 @@ class Week:
 
     # -- the store ------------------------------------------------------------------------------------
 
-    def writers(self) -> list[str]:
-        """`create NAME` and `delete NAME …` for each call of the client that changed the store, in order."""
-        return [what for call in self.account.calls() if (what := _writing(call.argv))]
+    def writings(self) -> list[tuple[datetime, str]]:
+        """When each call of the client that changes the store began, and `create NAME` or `delete NAME …`."""
+        calls = [(call.start, _writing(call.argv)) for call in self.account.calls()]
+        return [(datetime.fromtimestamp(start, UTC), what) for start, what in calls if what]
 
 
 def waiting(status: dict[str, Any]) -> Iterator[dict[str, Any]]:
