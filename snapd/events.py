@@ -166,7 +166,7 @@ _event(
     "a7ef62bd70284f54a4111d3462b3434b",
     "restore test of {backup_set}: {check}: expected {expected}, saw {seen}",
     "One check of a restore test did not pass, or could not be told.",
-    "4: backup_set check expected seen",
+    "4: run_id backup_set check expected seen",
 )
 _event(
     "restored",

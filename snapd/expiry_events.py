@@ -33,7 +33,7 @@ EXPIRY_EVENTS = (
         "1d5034a2152d46f5afab68f15ad601c4",
         "expiry of {backup_set}: {keep} to keep, {delete} to delete",
         "What an expiry decided, before it deletes. REASONS has a line for each, ARCHIVES what is to go.",
-        "6: backup_set keep delete reasons archives",
+        "6: run_id backup_set keep delete reasons archives",
     ),
     *(
         (
@@ -41,7 +41,7 @@ EXPIRY_EVENTS = (
             message_id,
             "expiry of {backup_set} is held: {reason}",
             f"An expiry deletes nothing: {meaning}",
-            "4: backup_set reason hint",
+            "4: run_id backup_set reason hint",
         )
         for guard, message_id, meaning in _GUARDS
     ),
@@ -64,7 +64,7 @@ EXPIRY_EVENTS = (
         "3da0cfadf77f4c028f80efbb2024ca54",
         "{count:count archive} of {backup_set} deleted",
         "A batch of an expiry was deleted. ARCHIVES has one name a line.",
-        "6: backup_set count archives",
+        "6: run_id backup_set count archives",
     ),
     (
         "pinned",
@@ -85,6 +85,6 @@ EXPIRY_EVENTS = (
         "68c2e3e022c34ae7972521609cff9047",
         "{count:count pinned archive} of {backup_set} not in the store any more",
         "Somebody else deleted what was to be kept. Each expiry tells it, until they are unpinned.",
-        "4: backup_set count archives",
+        "4: run_id backup_set count archives",
     ),
 )

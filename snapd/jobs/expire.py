@@ -31,13 +31,13 @@ def run(work: Work) -> Result:
     """
     decision = decide(work, making_way(work, work.engine.archives))
     _tell_lost_pins(work, decision)
-    _log_plan(decision)
+    _log_plan(work, decision)
     if decision.hold and not decision.deletable:
-        return _held(decision, deleted=0)
+        return _held(work, decision, deleted=0)
     deleted, decision = _delete(work, decision)
     _reclaim(work)
     if not decision.settled:
-        return _held(decision, deleted=deleted)
+        return _held(work, decision, deleted=deleted)
     _remember(work, decision)
     return _result(decision, deleted)
 
@@ -94,7 +94,7 @@ def _record_deleted(work: Work, names: Sequence[str]) -> None:
     if not names:
         return
     work.history.record_deleted(work.backup_set.store, names, work.now())
-    log.info("archives-deleted", backup_set=work.backup_set.name, count=len(names), archives=list(names))
+    log.info("archives-deleted", **_whose(work), count=len(names), archives=list(names))
 
 
 def _reclaim(work: Work) -> None:
@@ -124,11 +124,15 @@ def _reclaim_key(work: Work) -> str:
 # -- what is told ---------------------------------------------------------------------------------------
 
 
-def _log_plan(decision: Decision) -> None:
+def _whose(work: Work) -> dict[str, str]:
+    return {"run_id": work.run_id, "backup_set": work.backup_set.name}
+
+
+def _log_plan(work: Work, decision: Decision) -> None:
     planned = decision.planned
     log.info(
         "expiry-planned",
-        backup_set=decision.backup_set,
+        **_whose(work),
         keep=len(decision.verdicts) - len(planned),
         delete=len(planned),
         reasons=list(_reasons(decision)),
@@ -147,7 +151,7 @@ def _tell_lost_pins(work: Work, decision: Decision) -> None:
     there = {verdict.archive.name for verdict in decision.verdicts}
     lost = sorted(name for name in pinned(work) - there if work.backup_set.owns(name))
     if lost:
-        log.warning("pinned-lost", backup_set=decision.backup_set, count=len(lost), archives=lost)
+        log.warning("pinned-lost", **_whose(work), count=len(lost), archives=lost)
 
 
 def _remember(work: Work, decision: Decision) -> None:
@@ -159,11 +163,11 @@ def _remember(work: Work, decision: Decision) -> None:
     work.history.withdraw_approval(decision.backup_set)
 
 
-def _held(decision: Decision, *, deleted: int) -> Result:
+def _held(work: Work, decision: Decision, *, deleted: int) -> Result:
     held = decision.hold
     assert held is not None
     hint = advice(decision.backup_set, held)
-    _tell_held(decision.backup_set, held, hint)
+    _tell_held(work, held, hint)
     return Result(
         outcome=Outcome.WARNING,
         notes=(f"expiry is held: {held.reason}",),
@@ -178,8 +182,8 @@ def _held(decision: Decision, *, deleted: int) -> Result:
     )
 
 
-def _tell_held(backup_set: str, held: Hold, hint: str) -> None:
-    facts = {"backup_set": backup_set, "reason": held.reason, "hint": hint}
+def _tell_held(work: Work, held: Hold, hint: str) -> None:
+    facts = {**_whose(work), "reason": held.reason, "hint": hint}
     match held.guard:
         case Guard.SUSPECT:
             log.warning("expiry-held-suspect", **facts)

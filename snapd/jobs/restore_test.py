@@ -286,7 +286,7 @@ def _load(trial: Trial, dump: DumpSource, place: _Place, databases: dict[str, Qu
 
 def _judge(trial: Trial) -> Result:
     name = trial.choice.archive.name
-    _tell(trial.work.backup_set.name, trial.findings)
+    _tell(trial.work, trial.findings)
     failed = [finding for finding in trial.findings if finding.passed is False]
     if failed:
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -346,12 +346,13 @@ def _sentence(finding: Finding) -> str:
     return f"{finding.check}: expected {finding.expected}, found {finding.seen}"
 
 
-def _tell(backup_set: str, findings: Sequence[Finding]) -> None:
+def _tell(work: Work, findings: Sequence[Finding]) -> None:
     for finding in findings:
         if not finding.passed:
             log.warning(
                 "restore-finding",
-                backup_set=backup_set,
+                run_id=work.run_id,
+                backup_set=work.backup_set.name,
                 check=finding.check,
                 expected=finding.expected,
                 seen=finding.seen,

@@ -257,6 +257,8 @@ def the_journal_is_as_its_page_promises(week: Week) -> None:
         assert lines["run-started", run] == row["attempts"]
         assert lines["run-retry", run] == max(row["attempts"] - 1, 0)
     assert {run for _, run in lines} == {row["run_id"] for row in rows}
+    alone = {entry["EVENT"] for entry in entries if "RUN_ID" not in entry}
+    assert alone == {"daemon-ready", "daemon-stopping", "daemon-stopped"}
 
 
 def the_journal_tells_what_went_wrong_and_no_more(week: Week) -> None:

@@ -174,8 +174,9 @@ def test_a_set_without_a_policy_cannot_be_expired(scene: World) -> None:
 
 
 def test_the_journal_gets_the_plan_and_each_batch(scene: World) -> None:
+    work = work_of(scene)
     with capture_logs() as lines:
-        expire.run(work_of(scene))
+        expire.run(work)
     said = [(line["event"], line.get("keep"), line.get("delete"), line.get("count")) for line in lines]
     assert said == [
         ("expiry-planned", KEPT, 12, None),
@@ -183,7 +184,7 @@ def test_the_journal_gets_the_plan_and_each_batch(scene: World) -> None:
         ("archives-deleted", None, None, 4),
         ("archives-deleted", None, None, 7),
     ]
-    assert {line["backup_set"] for line in lines} == {"shop"}
+    assert {(line["run_id"], line["backup_set"]) for line in lines} == {(work.run_id, "shop")}
 
 
 # -- the floor ------------------------------------------------------------------------------------------
