@@ -128,8 +128,6 @@ def test_whatever_the_job_the_config_is_valid_or_says_that_it_is_not(job: str) -
 
 # -- files of tarsnapper ----------------------------------------------------------------------------------
 
-VALUE = MARK.map(str)
-
 
 @st.composite
 def files_of_tarsnapper(draw: st.DrawFn) -> str:
