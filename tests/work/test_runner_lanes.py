@@ -258,7 +258,7 @@ def test_a_look_does_not_wait_for_what_the_first_lane_cannot_begin_either(
     handed_over(scene, reader)
     scene.ask("expire:mail")
     until(lambda: [each.lane for each in scene.runner.current()] == [2, None])
-    later = scene.ask("restore-test:web")
+    later = scene.ask("expire:web")
     assert scene.runner.look("backup:mail", lambda work: len(work.engine.archives())) > 0
     assert scene.history.run(later.run_id) == later
 
