@@ -210,6 +210,15 @@ def test_a_wrong_line_of_a_config_file_is_fatal(machine: Machine, line: str, mes
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_was_configured_can_be_shown(machine: Machine) -> None:
+    """[4]"""
+    config = machine.folder / "config"
+    config.write_text("lowmem\n")
+    told = messages(machine.run("--list-archives", "--dump-config", "--configfile", config))
+    assert told[1] == f"{config}: lowmem"
+    assert told[0].endswith(f"--list-archives --dump-config --configfile {config}")
+
+
 def test_a_missing_config_file_is_fatal(machine: Machine) -> None:
     """[4]"""
     done = machine.run("--list-archives", "--configfile", "/nowhere")

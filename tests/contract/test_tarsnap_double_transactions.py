@@ -294,10 +294,13 @@ def test_a_part_is_an_archive_of_whole_files_and_makes_the_next_run_cheap(machin
 
 
 def test_the_last_checkpoint_of_a_run_wins_over_its_earlier_ones(machine: Machine) -> None:
-    """[10]"""
+    """[10]: with -v they are told, in the middle of a file's line too."""
     machine.grow()
     machine.account.switch(checkpoint_every=2)
-    assert machine.create("a", "-v").stderr.count("tarsnap: Creating checkpoint... done.") == 4
+    done = machine.create("a", "-v", machine.source)
+    inside = str(machine.source).lstrip("/")
+    assert f"a {inside}/big-0\ntarsnap: Creating checkpoint... done.\na {inside}/big-1" in done.stderr
+    assert done.stderr.count("tarsnap: Creating checkpoint... done.") == 4
     assert machine.names() == ["a"]
     assert len(machine.account.contents(machine.key, "a")) == 4
 

@@ -17,6 +17,7 @@ class Options:
 
     def __init__(self, version: tuple[int, ...]) -> None:
         self.version = version
+        self.words: list[str] = []
         self.mode = ""
         self.flags: set[str] = set()
         self.verbose = 0
@@ -59,6 +60,7 @@ def parse(argv: list[str], version: tuple[int, ...]) -> Options:
     Raises `FatalError` and `UsageError`.
     """
     options = Options(version)
+    options.words = argv
     words = list(argv)
     for option, value in _each(words, version):
         _take(options, option, value)

@@ -56,6 +56,7 @@ class Creation:
         self.signals = Signals(session.points)
         every = options.text("progress-bytes")
         self.progress = Progress(self.signals, "adding", every=parse_size(every) if every else None)
+        self.progress.inline = bool(options.verbose)
         self.ascii = surroundings.ascii_only()
         self.shown = Shown(options, ascii_only=self.ascii)
         self.links: dict[tuple[int, int], str] = {}
@@ -134,8 +135,11 @@ class Creation:
         except FailedError:
             raise FatalError("Error writing archive") from None
 
-    def stopped(self) -> bool:
-        """Make a checkpoint when one is due; true when the archive is being cut short."""
+    def stopped(self, *, inline: bool = False) -> bool:
+        """Make a checkpoint when one is due; true when the archive is being cut short.
+
+        `inline` says that a line of -v is not ended yet.
+        """
         limit = self.options.text("maxbw")
         if limit is not None and self.storing.sent > (parse_size(limit) or 0):
             self.signals.quit = True
@@ -147,10 +151,10 @@ class Creation:
         if self.signals.checkpoint or self.storing.checkpoint_due():
             self.signals.checkpoint = self.session.points.handled = False
             if self.options.verbose:
-                glue("tarsnap: Creating checkpoint...")
+                glue("\ntarsnap: Creating checkpoint..." if inline else "tarsnap: Creating checkpoint...")
             self.storing.checkpoint()
             if self.options.verbose:
-                glue(" done.\n")
+                glue(" done." if inline else " done.\n")
         return False
 
     def hierarchy(self, top: str) -> None:
@@ -307,7 +311,7 @@ class Creation:
             left -= len(content)
             self._pause()
             self.progress.show(entry["path"], entry["size"] - left, entry["size"], self.storing.stored)
-            if left and self.stopped():
+            if left and self.stopped(inline=True):
                 return
         if _read(file, 1) and not self.options.on("quiet"):
             warn(f"{entry['path']}: Truncated write; file may have grown while being archived.")

@@ -50,6 +50,7 @@ class Reading:
         self.signals = Signals(session.points)
         every = options.text("progress-bytes")
         self.progress = Progress(self.signals, "extracting", every=parse_size(every) if every else None)
+        self.progress.inline = bool(options.verbose)
         self.total = 0
 
     def open(self) -> list[Entry] | None:

@@ -14,7 +14,7 @@ def settle(options: Options, *, sysconfdir: str) -> None:
     for name, value in options.delayed:
         _set(options, name, value, from_file=False)
     if "dump-config" in options.flags:
-        warn("Command line: " + " ".join(name for name, _ in options.delayed))
+        warn(f"Command line: {' '.join(options.words)}")
     for path in options.config_files:
         if not os.path.exists(path):
             raise FatalError(f"Cannot read config file: {path}: No such file or directory")

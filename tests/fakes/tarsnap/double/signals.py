@@ -44,6 +44,7 @@ class Progress:
         self._every = every
         self._told = 0
         self.entries = 0
+        self.inline = False  # a line of -v is not ended yet
 
     def show(self, path: str, done: int, size: int, total: int) -> None:
         if self._every is not None and total > self._told + self._every:
@@ -53,7 +54,9 @@ class Progress:
             return
         self._signals.progress = False
         file = f" ({done} / {size} bytes)" if size else ""
-        write(2, encode(f"Processed {self.entries} entries, {total} bytes\n{self._doing} {path}{file}\n"))
+        start = "\n" if self.inline else ""
+        told = f"{start}Processed {self.entries} entries, {total} bytes\n{self._doing} {path}{file}\n"
+        write(2, encode(told))
 
     def end(self, total: int) -> None:
         if self._every is not None or self._signals.progress:
