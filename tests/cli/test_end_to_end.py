@@ -84,6 +84,25 @@ def test_without_a_daemon_an_archive_is_pinned_and_vouched_for_all_the_same(with
     assert with_store("accept", "files").out == "No archive of files is suspect.\n"
 
 
+def test_after_a_damaged_history_a_yes_on_a_terminal_releases_the_expiry_without_a_daemon(
+    with_store: Box,
+) -> None:
+    config = with_store.folder / "config.toml"
+    config.write_text(config.read_text().replace('"1d", "7d"]', '"30d", "60d"]\nmin_keep = 1'))
+    for _ in range(3):
+        with_store("backup", "files")
+    (with_store.folder / "state" / "history.sqlite").write_bytes(b"no database" * 1000)
+    held = with_store("expire", "files", expect=3)
+    assert "expiry is held: the history was rebuilt from nothing" in held.out
+    exit_status, said = with_store.program.on_terminal("expire", "files", "--approve", typed="y\n")
+    assert exit_status == 0, said
+    assert "Approved for 7 days" in said
+    assert "ending what runs" not in said
+    done = with_store("expire", "files")
+    assert " of 3 archives deleted" in done.out
+    assert len(with_store.json("archives", "files", "--refresh")["archives"]) < 3
+
+
 def test_without_a_daemon_json_is_the_same_events(with_store: Box) -> None:
     ran = with_store("backup", "shop", "--json")
     events = [json.loads(line) for line in ran.out.splitlines()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from snapd.model import Cause, Kind, Outcome
 from snapd.operations import Operations
 from snapd.upkeep import Upkeep
 from tests.fakes.asking import answer, operations_on
-from tests.fakes.scene import START, Scene
+from tests.fakes.scene import START, Scene, until
 
 DAY = timedelta(days=1)
 HELD: dict[str, Any] = {
@@ -54,13 +54,16 @@ def expiry(operations: Operations) -> dict[str, Any]:
     return told
 
 
-def said(scene: Scene, at: datetime = START) -> list[dict[str, Any]]:
-    """What the daily upkeep tells the journal of expiries that are late."""
-    upkeep = Upkeep(
-        lambda: scene.accepted, scene.history, scene.folders, lambda: at, alone=lambda _what, work: work()
+def upkeep_of(scene: Scene) -> Upkeep:
+    return Upkeep(
+        lambda: scene.accepted, scene.history, scene.folders, lambda: START, alone=lambda _what, work: work()
     )
+
+
+def said(scene: Scene) -> list[dict[str, Any]]:
+    """What the journal is told of expiries that are late."""
     with capture_logs() as lines:
-        upkeep.tell_late_expiries()
+        upkeep_of(scene).tell_late_expiries()
     return [dict(line) for line in lines]
 
 
@@ -86,6 +89,15 @@ def test_an_expiry_that_was_held_for_days_says_when_it_was_last_completed_and_wh
         "completed": completed,
     }
     assert set(line) - {"event", "log_level"} <= {*EVENTS["expiry-late"].fields}
+
+
+def test_the_upkeep_of_a_start_and_of_each_day_tells_it(scene: Scene) -> None:
+    ran(scene, 12, Outcome.OK)
+    ran(scene, 1, Outcome.WARNING, **HELD)
+    with capture_logs() as lines:
+        upkeep_of(scene).tidy()
+        until(lambda: lines)
+    assert [line["event"] for line in lines] == ["expiry-late"]
 
 
 def test_one_that_was_never_completed_counts_from_its_first_try(operations: Operations, scene: Scene) -> None:
