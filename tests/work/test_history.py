@@ -300,6 +300,8 @@ QUERIES = {
     "jobs": runs._JOBS_WITH_ENDED_RUNS,
     "the last row of a job": runs._LAST_ROW,
     "the last run of a job": runs._LAST_MADE,
+    "when a job last went well": runs._LAST_OK,
+    "the first run of a job": runs._FIRST_MADE,
     "rows": runs._ROWS,
     "rows of a kind": runs._ROWS_OF_KIND,
     "rows of a job": runs._ROWS_OF_JOB,
