@@ -33,6 +33,7 @@ from typing import Any
 from .output import FailedError, warn
 from .switches import Switches
 
+_PATIENCE_S = 300.0  # of a pause: the test that asked for it has failed and forgot the process
 _ENDS = ("before-commit", "committed", "after-commit")
 NAMES = (
     *("create.start", "create.before-transaction", "create.opened", "create.entry", "create.file"),
@@ -98,5 +99,8 @@ class Points:
         with open(f"{self.folder}/at-{name}.new", "w") as file:
             file.write(str(os.getpid()))
         os.rename(f"{self.folder}/at-{name}.new", f"{self.folder}/at-{name}")
+        limit = time.monotonic() + _PATIENCE_S
         while not self.handled and not os.path.exists(f"{self.folder}/go-{name}"):
+            if time.monotonic() > limit:
+                raise SystemExit(f"tarsnap double: nobody let it go on from {name}")
             time.sleep(0.002)
