@@ -19,7 +19,7 @@ def argv_of(argv: Sequence[str], *, path: str, privileged: bool) -> list[str]:
     Raises `FileNotFoundError` or `PermissionError` for a program that cannot be started.
     """
     whole = [_found(argv[0], path), *argv[1:]]
-    if privileged or not has_ambient_capability():
+    if privileged or not _has_ambient_capability():
         return whole
     return [_found(_UNPRIVILEGED[0], os.defpath), *_UNPRIVILEGED[1:], *whole]
 
@@ -33,7 +33,7 @@ def _found(program: str, path: str) -> str:
     raise FileNotFoundError(errno.ENOENT, "not found in PATH", program)
 
 
-def has_ambient_capability() -> bool:
+def _has_ambient_capability() -> bool:
     """Tell whether children would inherit a capability (capabilities(7), CapAmb)."""
     match = re.search(rb"^CapAmb:\s*([0-9a-f]+)", Path("/proc/self/status").read_bytes(), re.MULTILINE)
     return match is not None and int(match[1], 16) != 0

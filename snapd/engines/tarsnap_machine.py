@@ -20,7 +20,6 @@ from snapd.engines.tarsnap_program import (
 from snapd.errors import EngineUsageError
 from snapd.model import Problem
 from snapd.proc import Command, Launcher, Limits
-from snapd.programs import has_ambient_capability
 
 SERVICE = "snapd-backup"
 
@@ -60,15 +59,16 @@ def _of_program(store: TarsnapStore, launcher: Launcher) -> Iterator[Problem]:
 def _client_reads(keyfile: Path, launcher: Launcher) -> bool:
     """Tell whether the client may read the key where it has no privilege, as when it lists or restores.
 
-    Our own capability opens every file, and root looks on behalf of the service: so a process without any
-    says it. Where we are nobody else than the client, to have opened it ourselves is the answer.
+    Our own capability opens every file, but access(2) leaves it out of account; root looks as the service.
     """
-    argv: tuple[str, ...] = ("test", "-r", str(keyfile))
-    if os.geteuid() == 0:
-        argv = (*_as_service(), *argv)
-    elif not has_ambient_capability():
+    if os.geteuid() != 0:
+        return os.access(keyfile, os.R_OK)
+    service = _as_service()
+    if not service:
         return True
-    command = Command(argv, environment(), limits=Limits(wall=10.0, grace=1.0))
+    command = Command(
+        (*service, "test", "-r", str(keyfile)), environment(), limits=Limits(wall=10.0, grace=1.0)
+    )
     try:
         return Launcher(interrupt=launcher.interrupt).run(command).returncode == 0
     except OSError:

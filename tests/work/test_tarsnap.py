@@ -38,6 +38,7 @@ from snapd.errors import (
 from snapd.model import Progress
 from snapd.record_locks import holder_of
 from tests.fakes.tarsnap_lab import VERSIONS, TarsnapLab
+from tests.needs import needs_root
 
 
 @pytest.fixture(params=VERSIONS)
@@ -655,6 +656,23 @@ def test_a_key_and_a_cachedir_of_somebody_else_are_told_with_the_exact_commands(
         f"let the service read it: chown root:snapd-backup {new.key} && chmod 0640 {new.key}",
         f"chown -R snapd-backup: {new.cachedir}",
     ]
+
+
+@needs_root
+def test_a_key_that_only_our_own_privilege_opens_is_told_before_a_listing_meets_it(new: TarsnapLab) -> None:
+    os.chown(new.cachedir, 65534, 65534)
+    for path in new.cachedir.iterdir():
+        os.chown(path, 65534, 65534)
+    as_service = (
+        *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+        *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"),
+        *(sys.executable, "-c", LOOK),
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        (*as_service, new.key, new.cachedir), cwd=root, check=True, capture_output=True, text=True
+    )
+    assert f"install -o root -g snapd-backup -m 0640 {new.key} /etc/snapd-backup/" in done.stdout
 
 
 def test_small_looks_at_an_unchanged_file_are_made_once(new: TarsnapLab) -> None:
