@@ -63,7 +63,8 @@ class Nights:
     def _back_up(self, at: datetime) -> None:
         pattern = self.config.backup[self.name].archive
         name = pattern.render(at, 2 if pattern.render(at) in self.scene.engine.stored else 1)
-        self.scene.history.record_name(self.config.backup[self.name].store, self.name, name, at)
+        if at < FIRST + DAY:  # who made an archive matters until an expiry was completed
+            self.scene.history.record_name(self.config.backup[self.name].store, self.name, name, at)
         self.scene.engine.plant(name, at)
 
     def _write_down(self, at: datetime) -> None:
