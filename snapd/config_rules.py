@@ -45,6 +45,7 @@ def faults(document: Table) -> Iterator[Fault]:
     yield from _set_faults(document)
     yield from _shared_places(document)
     yield from _overlaps(document)
+    yield from _slashes(document)
 
 
 def default_archive(name: str) -> str:
@@ -233,6 +234,14 @@ def _overlaps(document: Table) -> Iterator[Fault]:
                 f"{show(path[1])}, also in store {show(store)}, so each would expire the other's archives; "
                 "give one of the two an archive pattern with another beginning",
             )
+
+
+def _slashes(document: Table) -> Iterator[Fault]:
+    """Tarsnap takes any name, and tarsnapper's own example has a slash; Borg takes none."""
+    stores = _table(document, "store")
+    for path, store, pattern in _patterns(document):
+        if "/" in pattern.text and _table(stores, store).get("engine") == "borg":
+            yield Fault(path, f"a Borg archive's name must not hold a slash; found {show(pattern.text)}")
 
 
 def _patterns(document: Table) -> Iterator[tuple[KeyPath, str, ArchivePattern]]:

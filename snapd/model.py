@@ -186,8 +186,8 @@ class ArchivePattern:
             raise ValueError("the pattern needs a full date, such as %Y%m%d")
         if self.text != self.text.strip() or not self.text.isprintable():
             raise ValueError("the pattern has white space at an end, or an unprintable character")
-        if "/" in self.text or "::" in self.text:
-            raise ValueError("the pattern must not hold '/' or '::', which engines read as separators")
+        if "::" in self.text:
+            raise ValueError("the pattern must not hold '::', which engines read as a separator")
         if _INCOMPLETE.fullmatch(self.render(_SAMPLE)):
             raise ValueError("the pattern ends like an incomplete archive (.part, .checkpoint)")
 

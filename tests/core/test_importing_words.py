@@ -203,7 +203,7 @@ def test_a_name_with_a_date_becomes_a_pattern(word: str, pattern: str, local: bo
         *("fixed", "$(date +%s)", "$(date +%F-%N)", "$(date)", "$(date -d yesterday +%F)", "$(whoami)"),
         *(
             "$(date +%a)",
-            "a/$(date +%F)",
+            "a::$(date +%F)",
             "$(date +%F; rm x)",
             "$(date +$F)",
             "$X$(date +%F)",

@@ -253,6 +253,15 @@ def test_an_archive_that_came_out_empty_is_made_and_told(lab: TarsnapLab, tmp_pa
     assert created.warnings == ("Warning: Archive contains no files",)
 
 
+def test_a_name_may_hold_slashes_as_in_the_example_of_tarsnapper(lab: TarsnapLab, source: Path) -> None:
+    engine, name = lab.engine(), "/localmachine/mail-20260101-0000"
+    engine.create(name, Selection((source,)))
+    assert engine.find(name) is not None
+    assert [archive.name for archive in engine.archives()] == [name]
+    engine.delete([name])
+    assert engine.archives() == ()
+
+
 def test_a_taken_name_and_a_taken_part_of_it_raise_exists(lab: TarsnapLab, source: Path) -> None:
     lab.tarsnap("-c", "-f", "a.part", source)
     with pytest.raises(ExistsError):
