@@ -18,6 +18,9 @@ from snapd.units import format_duration
 PARTIAL_AFTER = timedelta(days=7)
 """The age from which an incomplete archive is deleted, where the config does not say."""
 
+FEW = 10
+"""So few archives an operator has under their eyes: a policy may be tried on them without asking."""
+
 Policy = Deltas | Keep
 
 _created, _name = attrgetter("created"), attrgetter("name")
@@ -181,8 +184,9 @@ def hold(circumstances: Circumstances, *, max_share: float = 0.5) -> Hold | None
     does the staleness that follows from it: otherwise a full store would stay full for ever.
 
     The second kind asks for approval where time alone does not explain the plan: always after the history was
-    rebuilt from nothing; else only for more than `max_share` of more than ten archives, at the first expiry
-    of archives that we did not make, a policy that differs from the last completed one, or a clock step.
+    rebuilt from nothing; else only for more than `max_share` of the archives: after a clock step, since a
+    backup made by a wrong clock would be what the policy counts from; and, of more than ten, at the first
+    expiry of archives that we did not make, or under a policy that differs from the last completed one.
     """
     held = _doubtful(circumstances)
     if held is not None or circumstances.deletions == 0:
@@ -209,11 +213,11 @@ def _doubtful(seen: Circumstances) -> Hold | None:
 def _unexplained(seen: Circumstances, max_share: float) -> Hold | None:
     if seen.rebuilt:
         return Hold(Guard.REBUILT, "the history was rebuilt from nothing")
-    if seen.archives <= 10 or seen.deletions <= max_share * seen.archives:
+    if seen.deletions <= max_share * seen.archives:
         return None
-    if seen.completed_policy is None and seen.foreign:
+    if seen.archives > FEW and seen.completed_policy is None and seen.foreign:
         return Hold(Guard.FOREIGN, "first expiry of archives that were not made here")
-    if seen.completed_policy not in (None, seen.policy):
+    if seen.archives > FEW and seen.completed_policy not in (None, seen.policy):
         return Hold(Guard.POLICY_CHANGED, "the retention policy, pattern or zone changed")
     if seen.clock_stepped:
         return Hold(Guard.CLOCK_JUMPED, "the clock jumped")

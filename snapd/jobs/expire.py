@@ -46,21 +46,24 @@ def run(work: Work) -> Result:
 
 
 def _delete(work: Work, decision: Decision) -> tuple[int, Decision]:
-    """Delete in batches, stepping aside for due backups between two; return how many went.
+    """Delete in batches, stepping aside for due backups before each; return how many went.
 
     A backup of this set that ran meanwhile may have changed everything (it may have failed, or be suspect),
     so what is left is decided again; the last decision is returned.
     """
     deleted, size = 0, FIRST
     names, most = decision.deletable, work.engine.properties.largest_delete_batch
-    while names := _still_free(work, names):
+    while names:
+        while _backup_ran_aside(work):
+            decision = decide(work, making_way(work, work.engine.archives))
+            names = tuple(name for name in decision.deletable if name in names)
+        names = _still_free(work, names)
+        if not names:
+            break
         _note_reclaim(work, due=True)
         began = work.steady()
         deleted += _delete_batch(work, names[:size])
         names, size = names[size:], next_size(size, work.steady() - began, most)
-        if names and _backup_ran_aside(work):
-            decision = decide(work, making_way(work, work.engine.archives))
-            names = tuple(name for name in decision.deletable if name in names)
     return deleted, decision
 
 

@@ -70,8 +70,9 @@ def ran(scene: World, *archives: str) -> None:
         row(scene, number, archive=archive)
 
 
-def once(action: Callable[[], None]) -> Callable[[], None]:
-    waiting = [action]
+def after_first_batch(action: Callable[[], None]) -> Callable[[], None]:
+    """What happens when an expiry steps aside for the second time, before its second batch."""
+    waiting = [action, lambda: None]
     return lambda: waiting.pop()() if waiting else None
 
 
@@ -119,12 +120,12 @@ def test_a_second_expiry_finds_nothing_to_do_and_reclaims_nothing(scene: World) 
     assert scene.engine.reclaimed == 1
 
 
-def test_batches_are_no_larger_than_the_engine_allows_and_step_aside_between(scene: World) -> None:
+def test_batches_are_no_larger_than_the_engine_allows_and_step_aside_before_each(scene: World) -> None:
     scene.engine.properties = replace(scene.engine.properties, largest_delete_batch=5)
     expire.run(work_of(scene))
     sizes = [len(call.names) for call in scene.engine.calls if call.method == "delete"]
     assert sizes == [1, 4, 5, 2]
-    assert scene.yielding.asides == 3
+    assert scene.yielding.asides == 4
 
 
 def test_batches_shrink_to_what_the_time_budget_allows(scene: World) -> None:
@@ -331,6 +332,18 @@ def test_a_clock_step_asks_once_until_an_expiry_is_completed_after_it(scene: Wor
     assert "clock" in expire.run(work).notes[0]
 
 
+def test_a_backup_of_a_clock_that_is_a_year_ahead_condemns_no_good_archive_unasked(scene: World) -> None:
+    for name in scene.engine.names()[9:]:
+        scene.engine.delete([name])
+    expire.run(work_of(scene))
+    before = scene.engine.names()
+    scene.history.note("clock-jumped", (TODAY + 365 * DAY).isoformat())
+    scene.clock.at = TODAY + 365 * DAY
+    scene.engine.plant("shop_20270101-000000", scene.clock.at)
+    assert expire.run(work_of(scene)).error_code == "held"
+    assert set(before) <= set(scene.engine.names())
+
+
 def test_a_clock_step_before_the_first_archive_of_a_set_does_not_concern_it(scene: World) -> None:
     scene.history.note("clock-jumped", TODAY.isoformat())
     assert "clock" in expire.run(work_of(scene)).notes[0]
@@ -382,7 +395,7 @@ def test_a_suspect_backup_that_ran_between_two_batches_ends_the_expiry(scene: Wo
         scene.history.set_suspect("local", fresh.name, suspect=True)
         row(scene, 60, archive=fresh.name)
 
-    scene.yielding.aside = once(back_up)
+    scene.yielding.aside = after_first_batch(back_up)
     result = expire.run(work_of(scene))
     assert result.outcome is Outcome.WARNING
     assert result.details["deleted"] == 1
@@ -398,7 +411,7 @@ def test_a_good_backup_that_ran_between_two_batches_lets_it_go_on(scene: World) 
         scene.history.record_name("local", "shop", fresh.name, TODAY)
         row(scene, 60)
 
-    scene.yielding.aside = once(back_up)
+    scene.yielding.aside = after_first_batch(back_up)
     assert expire.run(work_of(scene)).details["deleted"] == 12
 
 
@@ -408,7 +421,7 @@ def test_a_stop_between_two_batches_leaves_what_was_deleted_on_record(scene: Wor
     def stop() -> None:
         raise InterruptedRunError("stopping", cause="stop")
 
-    scene.yielding.aside = stop
+    scene.yielding.aside = after_first_batch(stop)
     with pytest.raises(InterruptedRunError):
         expire.run(work_of(scene))
     assert len(scene.history.known_archives("shop")) == 19
