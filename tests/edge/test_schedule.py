@@ -102,6 +102,21 @@ def test_the_alarm_rings_at_a_slot(alarm: AlarmClock, rung: threading.Event) -> 
     assert rung.wait(10)
 
 
+def test_an_alarm_that_comes_in_the_middle_of_a_stop_is_no_error(
+    alarm: AlarmClock, rung: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    alarm.set({"backup:mail": trigger("@yearly")}, NOW)
+    scheduler = alarm._scheduler
+    assert scheduler is not None
+    scheduler.pause()  # so that it is we who look at what is due, and not its thread
+    scheduler.modify_job("backup:mail", next_run_time=NOW)
+    alarm.stop()
+    scheduler._process_jobs()
+    scheduler._jobstores["default"].shutdown()
+    assert rung.is_set()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_jobs_persist_and_a_second_start_changes_nothing(tmp_path: Path, rung: threading.Event) -> None:
     wanted = {"backup:a": trigger("@yearly"), "expire:a": trigger("@daily")}
     first = AlarmClock(tmp_path, rung.set)
