@@ -77,6 +77,8 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
     return datetime(that.year, that.month, that.day, hour, minute, tzinfo=LONDON).astimezone(UTC)
 
 
+BEGIN = at(0, 0) - BEFORE
+OLD = f"mail_{BEGIN:%Y%m%d-%H%M}"
 COLLISION = at(1, 3, 50)  # the expiry has only begun to delete when another backup is due
 OVERSLEPT = at(2, 8)
 OVERSLEPT_BY = timedelta(seconds=20)
@@ -95,13 +97,12 @@ def week() -> Iterator[Week]:
     reason = lacking("gcc")
     if reason:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    folder = Path(
-        tempfile.mkdtemp(prefix="snapd-backup-account-", dir="/srv")
-    )  # /tmp and /var/tmp are hidden
+    # Below neither /tmp nor /var/tmp: the service has its own.
+    folder = Path(tempfile.mkdtemp(prefix="snapd-backup-account-", dir="/srv"))
     clocks: list[Clock] = []
     try:
         account = Account(folder)
-        with booted(lambda box: clocks.append(Clock(box, at(0, 0) - BEFORE)), binds=(folder,)) as box:
+        with booted(lambda box: clocks.append(Clock(box, BEGIN)), binds=(folder,)) as box:
             yield Week(box, clocks[0], account, account.new_key())
     finally:
         shutil.rmtree(folder)
@@ -113,7 +114,8 @@ def test_a_week_of_the_crontabs_replacement(week: Week) -> None:
     week.write(f"{MAIL}/shadow", "root's alone\n")
     week.write(f"{MAIL}/lock.tmp", "not worth it\n")
     week.write("/srv/web/index", "hello\n")
-    week.install(CONFIG)
+    assert week.live_as_a_crontab(MAIL) == OLD
+    week.move_over(CONFIG)
     live_through(week)
     every_slot_became_what_it_should(week)
     the_store_holds_what_tarsnapper_would_have_kept(week)
@@ -209,7 +211,7 @@ def made() -> dict[datetime, str]:
 
 def the_store_holds_what_tarsnapper_would_have_kept(week: Week) -> None:
     """Each night it is asked what to keep of what there is; the newest three stay whatever it says."""
-    there: dict[str, datetime] = {}
+    there = {OLD: BEGIN}
     to_come = {name: datetime.strptime(f"{name}+0000", "mail_%Y%m%d-%H%M%z") for name in made().values()}
     for night in NIGHTS:
         there |= {name: created for name, created in to_come.items() if created < night}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.systemd.box import Box, wait_for
 from tests.systemd.clock import Clock
 from tests.systemd.product import CONFIG, UNIT
 
+DOCUMENT = Path(__file__).parents[2] / "docs/tarsnap.md"
 KEY = "/etc/snapd-backup/tarsnap.key"
 CACHEDIR = "/var/cache/snapd-backup/tarsnap"
 RUNTIME = "/run/snapd-backup"
@@ -43,18 +45,30 @@ class Week:
 
     # -- before ---------------------------------------------------------------------------------------
 
-    def install(self, config: str) -> None:
-        """Do what docs/tarsnap.md says, with the double in the place of the client; start the service."""
+    def live_as_a_crontab(self, folder: str) -> str:
+        """Let root's tarsnap make an archive, as the crontab did; return its name."""
+        self.box.run("cp", "-a", f"{self.account.bin}/.", "/usr/local/bin/")
+        self.box.write("/root/tarsnap.key", self.key.read_text(), mode=0o600)
+        options = ("--keyfile", "/root/tarsnap.key", "--cachedir", "/usr/local/tarsnap-cache")
+        self.box.run("tarsnap", "--initialize-cachedir", *options)
+        name = f"mail_{self.clock.now():%Y%m%d-%H%M}"
+        self.box.run("tarsnap", "-c", "-f", name, *options, folder)
+        return name
+
+    def move_over(self, config: str) -> None:
+        """Type what docs/tarsnap.md says, and start the service."""
         box = self.box
-        box.run("cp", "-a", f"{self.account.bin}/.", "/usr/local/bin/")
         box.write(DROP_IN, CHANGED.format(account=self.account.folder))
         uid = int(box.run("id", "-u", "snapd-backup").stdout)
         for path in (self.account.folder, *self.account.folder.rglob("*")):
             os.chown(path, uid, 0)
-        box.write(KEY, self.key.read_text(), owner="root:snapd-backup", mode=0o640)
+        section = DOCUMENT.read_text(encoding="utf-8").split("\n## Move over\n", 1)[1].split("\n## ", 1)[0]
+        _installing, key, cachedir, _looking = re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
+        box.run("sh", "-e", text=key + cachedir)
         box.write(CONFIG, config, owner="root:snapd-backup", mode=0o640)
+        checked = box.run("snapd-backup", "check", "--connect", check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
         box.systemctl("daemon-reload")
-        box.run("snapd-backup", "init")
         box.systemctl("enable", "--now", UNIT)
 
     def write(self, path: str, text: str) -> None:
