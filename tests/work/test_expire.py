@@ -72,7 +72,7 @@ def ran(scene: World, *archives: str) -> None:
 
 def after_first_batch(action: Callable[[], None]) -> Callable[[], None]:
     """What happens when an expiry steps aside for the second time, before its second batch."""
-    waiting = [action, lambda: None]
+    waiting: list[Callable[[], None]] = [action, lambda: None]
     return lambda: waiting.pop()() if waiting else None
 
 
