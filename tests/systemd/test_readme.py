@@ -48,13 +48,18 @@ def _tolerant(line: str) -> str:
 @pytest.mark.timeout(300)
 def test_the_readme_leads_from_nothing_to_a_backup_and_back(machine: Box) -> None:
     _install(machine)
+    archive = _newest(machine)
     for title in ("Use it", "Read the journal"):
         for _, block in section(title):
-            typed(machine, block)
-    told = json.loads(machine.run("snapd-backup", "archives", "system", "--json").stdout)
-    archive = told["archives"][0]
-    assert archive["complete"]
-    _restore(machine, archive["name"])
+            typed(machine, re.sub(r"\bsystem_[0-9-]+", archive, block))
+    _restore(machine, _newest(machine))
+
+
+def _newest(box: Box) -> str:
+    told = json.loads(box.run("snapd-backup", "archives", "system", "--json").stdout)
+    newest = told["archives"][0]
+    assert newest["complete"]
+    return str(newest["name"])
 
 
 def _install(box: Box) -> None:
