@@ -31,6 +31,7 @@ from snapd.operations import InUse, Operations, reload_refused
 from snapd.overview import Situation, describe
 from snapd.runner import Runner, wall_clock
 from snapd.schedule import LATE, AlarmClock, Trigger
+from snapd.signals import heard
 from snapd.slots import Slots
 from snapd.state_folder import Loaded, changes, claim, keep, load, make_folders, read
 from snapd.systemd import Notifier, watchdog_interval
@@ -86,7 +87,6 @@ class Daemon:
         self._folders = folders
         self._clock = clock
         self._environ = environ
-        # SimpleQueue.put is reentrant: a signal may arrive in the middle of another put or get.
         self._mailbox: queue.SimpleQueue[Mail] = queue.SimpleQueue()
         self._notifier = Notifier()
         self._started = clock()
@@ -131,16 +131,15 @@ class Daemon:
 
     def serve(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._mailbox.put(Mail("stop")))
-        signal.signal(signal.SIGHUP, lambda *_: self._mailbox.put(Mail("hangup")))
-        self._begin()
-        in_order = False
-        try:
-            self._loop()
-            in_order = True
-        finally:
-            self._end(in_order=in_order)
+        stop, hangup = (lambda: self._mailbox.put(Mail("stop"))), (lambda: self._mailbox.put(Mail("hangup")))
+        with heard({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: hangup}):
+            self._begin()
+            in_order = False
+            try:
+                self._loop()
+                in_order = True
+            finally:
+                self._end(in_order=in_order)
         return 0
 
     def _begin(self) -> None:

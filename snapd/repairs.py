@@ -82,7 +82,7 @@ class Repairs:
 
         with self._runner.followers.follow(asked.run_id) as events:
             threading.Thread(target=mend, name="repair").start()
-            while not ended.done():
+            while not ended.done() or not events.empty():
                 try:
                     yield events.get(timeout=FOLLOW_S)
                 except queue.Empty:

@@ -251,7 +251,7 @@ class Runner:
         """Do something short with the lock held, so that no engine is at work, not even an orphaned one; but
         our own restore test may be, in the second lane.
 
-        Raises BusyError as `look` does.
+        Raises BusyError as `look` does, and InterruptedRunError when stopping.
         """
         lock = self._lock_beside("", what, beside_strangers=False)
         try:
@@ -268,6 +268,7 @@ class Runner:
             or not (beside_strangers or self._turns.no_stranger_reads())
             or not lock.try_acquire(self._turns.holder(run_id, job))
         ):
+            self._turns.raise_if_stopping()
             if self._steady() > until:
                 raise BusyError("the store is busy", hint="see `snapd-backup status` for who holds the lock")
             self._turns.stopping.wait(LOCK_POLL_S)

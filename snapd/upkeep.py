@@ -10,7 +10,7 @@ from datetime import datetime
 
 from snapd import jobs, machine
 from snapd.config import Folders
-from snapd.errors import BusyError
+from snapd.errors import BusyError, InterruptedRunError
 from snapd.facts import expiry_standing
 from snapd.history import History
 from snapd.logger import log
@@ -71,7 +71,10 @@ class Upkeep:
 
     def _tidy(self) -> None:
         with suppress(BusyError):  # a long run: tomorrow, then
-            self._alone("tidy", self._remove_leftovers)
+            try:
+                self._alone("tidy", self._remove_leftovers)
+            except InterruptedRunError:  # the daemon stops
+                return
         self._history.compact(self._clock())
         self.tell_late_expiries()
 
