@@ -47,9 +47,9 @@ def run(work: Work) -> Result:
     """Make one archive of the set, and count it only when the store lists it."""
     _ask_doctor(work)
     with _stage(work) as staged:
-        created = _create(work, staged.selection)
+        suspicions = _suspicions(work, staged.dumps)
+        created = _create(work, staged.selection, suspect=bool(suspicions))
     found = _find(work, created.name)
-    suspicions = _suspicions(work, staged.dumps)
     empty = _is_empty(created, staged)
     _remember(work, replace(found, suspect=empty or bool(suspicions)), created, staged.dumps)
     if empty:
@@ -236,8 +236,11 @@ def _and_real(paths: Sequence[Path]) -> tuple[Path, ...]:
 # -- the archive ----------------------------------------------------------------------------------------
 
 
-def _create(work: Work, selection: Selection) -> Created:
-    """Create the archive under the first name never used before."""
+def _create(work: Work, selection: Selection, *, suspect: bool) -> Created:
+    """Create the archive under the first name never used before.
+
+    A suspicion is written down before: a run that is cut off may leave an archive that only a listing finds.
+    """
     store, backup_set = work.backup_set.store, work.backup_set
     used = work.history.names_used(store)
     now = work.now()
@@ -246,10 +249,14 @@ def _create(work: Work, selection: Selection) -> Created:
         if _is_used(name, used):
             continue
         work.history.record_name(store, backup_set.name, name, now, run_id=work.run_id)
+        if suspect:
+            work.history.set_suspect(store, name, suspect=True)
         try:
             with _in_slices(work):
                 return work.engine.create(name, selection)
         except ExistsError:
+            if suspect:  # what has the name is somebody else's
+                work.history.set_suspect(store, name, suspect=False)
             if number >= MOST_NAMES:
                 raise
     raise AssertionError("count() has no end")

@@ -25,10 +25,10 @@ from snapd.errors import (
     StagingFullError,
 )
 from snapd.history import Proof
-from snapd.jobs import clean_leftovers
+from snapd.jobs import clean_leftovers, listings
 from snapd.jobs.backup import run
 from snapd.jobs.scratch import private_folder, scratch_of, staging_of
-from snapd.model import Outcome, Problem
+from snapd.model import ArchivePattern, Outcome, Problem
 from snapd.proc import Launcher
 from tests.fakes.launchers import OnSmallDisk
 from tests.fakes.mounts import among_mounts, beside_hung_mounts
@@ -304,6 +304,32 @@ def test_a_dump_that_shrank_makes_the_archive_suspect_until_one_is_proven(here: 
     newest = here.history.known_archives("shop")[0].archive.name
     here.history.record_proof(Proof("shop", newest, here.clock(), seconds=1.0))
     assert run(here.work(small)).outcome is Outcome.OK
+
+
+def test_an_archive_with_a_shrunken_dump_is_suspect_though_its_run_was_cut_off_and_only_a_listing_finds_it(
+    here: World,
+) -> None:
+    path = here.folders.state.parent / "shop.db"
+    run(here.work(set_of(dump=(make_shop(path, sales=200),))))
+    small = set_of(dump=(make_shop(path, sales=1),))
+    here.engine.fail_next("find", NetworkError("the network is gone"))
+    with pytest.raises(NetworkError):
+        run(here.work(small))
+    listed = listings.record(here.history, small, here.engine.archives(), here.clock())
+    assert [archive.suspect for archive in listed] == [False, True]
+
+
+def test_a_strangers_archive_whose_name_a_suspect_one_wanted_is_not_suspected(here: World) -> None:
+    path, at = here.folders.state.parent / "shop.db", here.clock.at
+    run(here.work(set_of(dump=(make_shop(path, sales=200),))))
+    daily = set_of(dump=(make_shop(path, sales=1),), archive=ArchivePattern("shop_%Y%m%d"))
+    here.engine.plant(daily.archive.render(at))
+    made = run(here.work(daily)).archive
+    listed = listings.record(here.history, daily, here.engine.archives(), here.clock())
+    assert {archive.name: archive.suspect for archive in listed} == {
+        daily.archive.render(at): False,
+        made: True,
+    }
 
 
 def test_a_dump_that_shrank_within_its_limit_is_fine(here: World) -> None:
