@@ -9,6 +9,7 @@ from datetime import datetime
 
 from snapd.config import BackupSet, Config, Expire
 from snapd.errors import UsageError
+from snapd.history import Run
 from snapd.jobs import listings
 from snapd.jobs.base import CLOCK_JUMPED, Work, clock_seen_key
 from snapd.lights import fresh
@@ -223,7 +224,7 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
     name = work.backup_set.name
     archives = [verdict.archive for verdict in verdicts]
     light = fresh(archives, work.due_slot, now, scheduled=work.backup_set.schedule is not None)
-    outcome, code = _last_backup(work)
+    last = last_backup(work)
     completed = work.history.completed_policy(name)
     foreign = completed is None and _any_foreign(work, archives)
     return Circumstances(
@@ -232,8 +233,8 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
         policy=policy,
         completed_policy=completed,
         not_fresh="" if light.on else light.why,
-        last_outcome=outcome,
-        last_error_code=code,
+        last_outcome=(last.outcome or Outcome.FAILED) if last else None,
+        last_error_code=last.error_code if last else "",
         suspects=sum(archive.suspect for archive in archives),
         rebuilt=foreign and work.history.noted("rebuilt") is not None,
         foreign=foreign,
@@ -241,14 +242,11 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
     )
 
 
-def _last_backup(work: Work) -> tuple[Outcome | None, str]:
-    """Return outcome and error code of the set's last backup; one that waits for its retry has failed."""
+def last_backup(work: Work) -> Run | None:
+    """Return the set's last backup that was tried. One that waits for its retry has failed, without an outcome."""
     job = job_id(Kind.BACKUP, work.backup_set.name)
     waiting = next((run for run in work.history.unfinished() if run.job == job and run.failures), None)
-    if waiting is not None:
-        return Outcome.FAILED, waiting.error_code
-    last = work.history.last(job)
-    return (last.outcome, last.error_code) if last else (None, "")
+    return waiting or work.history.last(job)
 
 
 def _any_foreign(work: Work, archives: Iterable[Archive]) -> bool:

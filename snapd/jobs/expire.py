@@ -14,11 +14,12 @@ from snapd.jobs.decision import (
     decide,
     decision_json,
     groups,
+    last_backup,
     pinned,
     policy_of,
 )
 from snapd.logger import log
-from snapd.model import Kind, Outcome, Result, job_id
+from snapd.model import Outcome, Result
 from snapd.retention import Guard, Hold
 
 __all__ = ["Decision", "approve", "decide", "decision_json", "policy_of", "run"]
@@ -74,9 +75,9 @@ def _still_free(work: Work, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _backup_ran_aside(work: Work) -> bool:
-    before = work.history.last(job_id(Kind.BACKUP, work.backup_set.name))
+    before = last_backup(work)
     work.yielding.step_aside()
-    return work.history.last(job_id(Kind.BACKUP, work.backup_set.name)) != before
+    return last_backup(work) != before
 
 
 def _delete_batch(work: Work, names: Sequence[str]) -> int:

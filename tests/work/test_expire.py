@@ -415,6 +415,25 @@ def test_a_good_backup_that_ran_between_two_batches_lets_it_go_on(scene: World) 
     assert expire.run(work_of(scene)).details["deleted"] == 12
 
 
+def test_a_backup_that_failed_between_two_batches_and_waits_for_its_retry_ends_the_expiry(
+    scene: World,
+) -> None:
+    small_batches(scene)
+
+    def fail() -> None:
+        waiting = Run(
+            run_id="backup-60", job="backup:shop", kind=Kind.BACKUP, backup_set="shop", slot=TODAY,
+            cause=Cause.SCHEDULE, attempts=1, failures=1, not_before=TODAY + timedelta(minutes=5),
+            error_code="network",
+        )  # fmt: skip
+        scene.history.add([waiting])
+
+    scene.yielding.aside = after_first_batch(fail)
+    result = expire.run(work_of(scene))
+    assert result.details["deleted"] == 1
+    assert "the last backup failed (network)" in result.notes[0]
+
+
 def test_a_stop_between_two_batches_leaves_what_was_deleted_on_record(scene: World) -> None:
     small_batches(scene)
 
