@@ -166,8 +166,7 @@ class Operations:
         if refresh:
             yield {"event": "listing", "store": backup_set.store}
             with self._listings.place():
-                listing = self._runner.look(job_id(Kind.BACKUP, name), lambda work: work.engine.archives())
-            listings.record(self._history, backup_set, listing, self._runner.clock())
+                self._runner.look(job_id(Kind.BACKUP, name), listings.look)
         known = self._history.known_archives(name)
         proven = {proof.archive: proof.passed.isoformat() for proof in self._history.proofs(name)}
         pins = self._history.pins(backup_set.store, name)

@@ -11,7 +11,7 @@ from snapd.gates import Few
 from snapd.history import History, Pin
 from snapd.jobs import listings
 from snapd.logger import log
-from snapd.model import Archive, Kind, job_id
+from snapd.model import Kind, job_id
 from snapd.runner import Runner
 from snapd.views import pin_json
 
@@ -94,10 +94,7 @@ class Pins:
     def _list(self, backup_set: BackupSet) -> None:
         """Write down what the store has of a set."""
         with self._listings.place():
-            listing: tuple[Archive, ...] = self._runner.look(
-                job_id(Kind.BACKUP, backup_set.name), lambda work: work.engine.archives()
-            )
-        listings.record(self._history, backup_set, listing, self._runner.clock())
+            self._runner.look(job_id(Kind.BACKUP, backup_set.name), listings.look)
 
     def _expiring(self, store: str) -> bool:
         """Whether an expiry of the store runs: its batch under way may hold the archive."""

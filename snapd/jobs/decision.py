@@ -243,7 +243,7 @@ def _circumstances(work: Work, verdicts: Sequence[Verdict], policy: str, now: da
 
 
 def last_backup(work: Work) -> Run | None:
-    """Return the set's last backup that was tried. One that waits for its retry has failed, without an outcome."""
+    """Return the set's last backup that was tried; one that waits for its retry has failed."""
     job = job_id(Kind.BACKUP, work.backup_set.name)
     waiting = next((run for run in work.history.unfinished() if run.job == job and run.failures), None)
     return waiting or work.history.last(job)

@@ -12,8 +12,16 @@ from datetime import datetime
 
 from snapd.config import BackupSet
 from snapd.history import History
+from snapd.jobs.base import Work
 from snapd.logger import log
 from snapd.model import Archive, whole_name
+
+
+def look(work: Work) -> None:
+    """List the store of a set and take that over, with the lock held all the while: of what a run makes or
+    deletes between the two, a listing knows nothing.
+    """
+    record(work.history, work.backup_set, work.engine.archives(), work.now())
 
 
 def record(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from snapd.events import EVENTS
-from snapd.history import KnownArchive
+from snapd.history import History, KnownArchive
+from snapd.lock import SingleLock
 from snapd.model import Archive, Outcome
 from snapd.operations import LISTINGS, InUse, Operations
 from tests.fakes.asking import answer, error, events, operations_on
@@ -180,6 +181,36 @@ def test_archives_are_those_last_listed_until_a_refresh(operations: Operations, 
     assert names == ["mail_20261123-120000"]
     fresh = answer(operations, op="archives", set="mail", refresh=True)["archives"]
     assert {item["name"] for item in fresh} == {"mail_20261123-120000", "mail_20250101-000000"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "archives", "set": "mail", "refresh": True},
+        {"op": "pin", "archive": "mail_20250101-000000"},
+        {"op": "plan", "set": "mail"},
+    ],
+)
+def test_a_listing_is_taken_over_before_a_backup_can_add_an_archive_that_it_does_not_have(
+    scene: Scene, request_: Mapping[str, Any]
+) -> None:
+    held: list[bool] = []
+
+    class Watched(History):
+        def record_listing(
+            self, store: str, backup_set: str, archives: Sequence[Archive], now: datetime
+        ) -> tuple[Archive, ...]:
+            held.append(SingleLock(scene.folders.state).holder() is not None)
+            return super().record_listing(store, backup_set, archives, now)
+
+    scene.engine.plant("mail_20250101-000000")
+    scene.runner.stop(DEADLINE_S)
+    scene.history.close()
+    scene.history = Watched(scene.folders.state, now=START)
+    scene.runner = scene.another()
+    scene.runner.start()
+    assert answer(operations_on(scene), **request_)["event"] == "done"
+    assert held == [True]
 
 
 def test_a_plan_deletes_nothing_and_shows_a_reason_for_each_archive(
