@@ -5,9 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 
 from snapd import agenda
 from snapd.config import Config
@@ -40,23 +39,10 @@ class Repairs:
         backup_set = self._a_set_of(store)
         costs = self._properties(store).repair_costs
         if yes:
-            with self._alone():
-                yield {"event": "repairing", "store": store}
-                run_id = new_run_id()
-                asked = agenda.new_run(
-                    job_id(Kind.BACKUP, backup_set), self._runner.clock(), Cause.MANUAL, run_id
-                )
-                yield from self._followed(asked, store, uid)
+            job = job_id(Kind.BACKUP, backup_set)
+            asked = agenda.new_run(job, self._runner.clock(), Cause.MANUAL, new_run_id())
+            yield from self._followed(asked, store, uid)
         yield {"event": "done", "store": store, "costs": costs, "repaired": yes}
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._one.acquire(blocking=False):
-            raise BusyError("a repair is at work already, or waits for the lock", hint="ask again later")
-        try:
-            yield
-        finally:
-            self._one.release()
 
     def _a_set_of(self, store: str) -> str:
         config = self._config()
@@ -68,20 +54,30 @@ class Repairs:
         raise UsageError(f"no backup set uses the store {store!r}", hint="what nobody uses needs no repair")
 
     def _followed(self, asked: Run, store: str, uid: int) -> Answer:
-        """Yield the progress of a repair to its end. Raises what it raised."""
+        """Begin a repair and yield its progress to its end. Raises what it raised, and `BusyError` beside
+        another, which may be at work though nobody follows it any more.
+        """
+        if not self._one.acquire(blocking=False):
+            raise BusyError("a repair is at work already, or waits for the lock", hint="ask again later")
         ended: Future[None] = Future()
 
         def mend() -> None:
+            failure: SnapdError | None = None
             try:
                 self._mend(asked, store, uid)
-                ended.set_result(None)
             except SnapdError as error:
-                ended.set_exception(error)
+                failure = error
             except Exception as error:  # noqa: BLE001 - told to whoever follows
-                ended.set_exception(DefectError(error))
+                failure = DefectError(error)
+            self._one.release()  # before anybody is told, and may ask for the next one
+            if failure is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(failure)
 
         with self._runner.followers.follow(asked.run_id) as events:
             threading.Thread(target=mend, name="repair").start()
+            yield {"event": "repairing", "store": store}
             while not ended.done() or not events.empty():
                 try:
                     yield events.get(timeout=FOLLOW_S)

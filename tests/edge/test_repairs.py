@@ -107,6 +107,26 @@ def test_it_goes_on_when_nobody_follows_any_more(operations: Operations, scene: 
     assert until(lambda: scene.runner.lock.holder() is None)
 
 
+def test_a_repair_that_nobody_follows_any_more_is_not_begun_twice(
+    operations: Operations, scene: Scene
+) -> None:
+    going, go = threading.Event(), threading.Event()
+
+    def wait(_name: str) -> None:
+        going.set()
+        go.wait(DEADLINE_S)
+
+    scene.engine.during["repair"] = wait
+    following = operations.answer({"op": "repair", "store": "local", "yes": True})
+    next(following)
+    assert going.wait(DEADLINE_S)
+    following.close()
+    assert "already" in error(operations, op="repair", store="local", yes=True)
+    go.set()
+    assert until(lambda: scene.runner.lock.holder() is None)
+    assert scene.engine.count("repair") == 1
+
+
 def test_a_backup_that_becomes_due_meanwhile_waits_for_its_end(operations: Operations, scene: Scene) -> None:
     asked = []
     scene.engine.during["repair"] = lambda _name: asked.append(scene.ask("backup:mail"))
