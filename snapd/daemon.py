@@ -90,6 +90,7 @@ class Daemon:
         self._mailbox: queue.SimpleQueue[Mail] = queue.SimpleQueue()
         self._notifier = Notifier()
         self._started = clock()
+        self._clocks = read_clocks(self._started)  # a step during the start counts, too
         self._stop_asked = False
         self._alarm_down = False
         self._alarm_tried = 0.0
@@ -199,13 +200,12 @@ class Daemon:
     # -- the loop -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        before = read_clocks(self._clock())
         while not self._stop_asked:
             mail = self._next_mail()
             now = self._clock()
             after = read_clocks(now)
-            jumped = self._notice_jump(before, after)
-            before = after
+            jumped = self._notice_jump(self._clocks, after)
+            self._clocks = after
             try:
                 self._serve(mail, now, jumped=jumped)
             except Exception:  # noqa: BLE001 - whatever it was, the next letter is served

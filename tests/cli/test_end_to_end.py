@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import pytest
 from snapd.lock import Holder, SingleLock
 from tests.cli.box import Box
 from tests.cli.canned import NOW, FakeDaemon, backup_set, done, restore, status
-from tests.cli.conftest import DEADLINE_S, Program
+from tests.cli.conftest import DEADLINE_S, Program, until
 from tests.cli.test_look import ARCHIVES
 from tests.cli.test_status import DETAILS
 from tests.needs import needs_root
@@ -266,10 +267,17 @@ def test_restore_without_a_daemon_brings_everything_back(with_store: Box) -> Non
     assert SingleLock(with_store.folder / "state").holder() is None
 
 
+def in_another_second() -> None:
+    """Return when the second is over: two archives of one second have one time."""
+    now = int(time.time())
+    until(lambda: int(time.time()) > now)
+
+
 def test_restore_beside_the_daemon_chooses_by_time_name_and_path(with_store: Box) -> None:
     with with_store.daemon():
         with_store("backup", "files")
         (with_store.files / "a.txt").write_text("changed")
+        in_another_second()
         with_store("backup", "files")
         newest, oldest = with_store.json("archives", "files")["archives"]
         targets = {name: with_store.folder / name for name in ("newest", "at", "named", "part")}
