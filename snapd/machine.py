@@ -107,7 +107,7 @@ def _still_called(store: str, call: crontabs.CronCall, *, certain: bool) -> Prob
     key = "with the same key" if certain else "perhaps with the same key"
     return Problem(
         f"{call.file}:{call.line} still calls {call.program} {key}: two schedulers get in each other's way",
-        f"when the first backup of this store is there, put a # before line {call.line} of {call.file}",
+        f"put a # before line {call.line} of {call.file}",
         store=store,
     )
 
