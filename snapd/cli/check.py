@@ -12,6 +12,7 @@ from snapd.cli import client, credentials
 from snapd.cli.arguments import json_option, pass_invocation
 from snapd.cli.attention import lights_off, print_off, problem_of
 from snapd.cli.invocation import Invocation
+from snapd.cli.lazily import load
 from snapd.cli.output import aside, coloured, escaped, fact, print_json
 from snapd.cli.table import print_sentence
 from snapd.config import Config, Folders
@@ -72,6 +73,7 @@ def _look(invocation: Invocation, *, connect: bool) -> Found:
 def _machine(config: Config, folders: Folders, invocation: Invocation, *, connect: bool) -> list[Found]:
     if connect:
         aside("asking the stores")
+        load("stand_in").log_quietly(debug=invocation.debug)  # an engine that is asked has things to say
     if os.geteuid() == 0:
         credentials.provide_here(folders.runtime, invocation.environ)
     return [problem_json(item) for item in machine.problems(config, folders, connect=connect)]

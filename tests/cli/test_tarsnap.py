@@ -129,6 +129,12 @@ def test_two_cuts_of_one_key_are_wrong_and_a_key_that_may_not_delete_is_for_an_e
     assert "does not allow deleting" in item["message"]
 
 
+def test_what_the_client_says_to_a_check_that_asks_it_is_no_part_of_the_answer(begun: TarsnapBox) -> None:
+    asked = begun("check", "--connect")
+    assert asked.out.startswith("config   ok  ")
+    assert "engine-output" not in asked.out + asked.err
+
+
 def test_a_key_that_can_delete_though_nothing_expires_is_a_warning(begun: TarsnapBox) -> None:
     begun.write_config("")
     ran = begun("check", expect=3)
