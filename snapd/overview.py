@@ -119,6 +119,11 @@ class Overview:
         running = [
             f"{each.run.kind} of {each.run.backup_set} {_DOES[each.lane]}" for each in self._runner.current()
         ]
+        running += [
+            f"{run.kind} of {run.backup_set} failed, next attempt at {_local(run.not_before)}"
+            for run in self._history.unfinished()
+            if run.failures and not run.running and run.not_before is not None
+        ]
         coming = self._expected(now)
         following = [f"next {coming[0][1]} at {_local(coming[0][0])}"] if coming else []
         off = self._lights_off(situation, now)

@@ -201,7 +201,7 @@ class Runner:
         reports.ended(run, seconds)
         if run.outcome is None:
             at = run.not_before.isoformat() if run.not_before else None
-            told: Event = {"event": "retry", "at": at, "message": run.message}
+            told: Event = {"event": "retry", "at": at, "message": run.message, "hint": run.hint}
         else:
             told = {"event": "ended", "successor": settled.added[0].run_id if settled.added else None}
         self.followers.tell(run.run_id, told)

@@ -60,4 +60,4 @@ class Drawn:
 
 
 def _first_words(line: str) -> str:
-    return line.partition(" (")[0].partition(",")[0]
+    return line.partition("\n")[0].partition(" (")[0].partition(",")[0]

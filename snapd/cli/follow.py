@@ -112,7 +112,8 @@ def sentence(event: Event) -> str:  # noqa: PLR0911 - one sentence each
             return words.progress(event)
         case {"event": "retry", "message": message}:
             at = f"; next attempt at {words.local(event['at'])}" if event.get("at") else ""
-            return f"failed: {escaped(message)}{at}"
+            hint = [f"  {escaped(line)}" for line in event.get("hint", "").splitlines()]
+            return "\n".join([f"failed: {escaped(message)}{at}", *hint])
         case {"event": "repairing", "store": store}:
             return f"repairing store {escaped(store)}, as soon as the lock is free"
         case {"event": "listing", "store": store}:

@@ -22,7 +22,7 @@ from snapd.cli.invocation import Invocation
 from snapd.cli.marks import LEGEND, letters, marks
 from snapd.cli.output import coloured, escaped, fact, print_json
 from snapd.cli.status_of_set import print_set
-from snapd.cli.table import Cell, Row, print_rows, print_table
+from snapd.cli.table import Cell, Row, print_rows, print_sentence, print_table
 
 RECENT_RUNS = 10
 WARNING = 3
@@ -58,6 +58,7 @@ def _print(status: dict[str, Any]) -> None:
     elif status["sets"]:
         _print_sets(status, now)
         print_off(lights_off(status))
+        _print_retries(status["sets"], now)
     else:
         fact("The config has no backup set.")
     fact()
@@ -129,6 +130,22 @@ def _print_doubts(sets: list[dict[str, Any]], now: datetime) -> None:
         print_late(item, now)
     if lost or late:
         fact()
+
+
+def _print_retries(sets: list[dict[str, Any]], now: datetime) -> None:
+    """Print why runs wait for their next attempt, and the cure."""
+    waiting = [job["unfinished"] for item in sets for job in item["jobs"].values() if _is_retried(job)]
+    for run in waiting:
+        fact()
+        ahead = words.ahead(run["not_before"], now)
+        fact(coloured(f"{words.job(run['job'])} failed, next attempt {ahead}", "yellow"))
+        for line in (*run["message"].splitlines(), *(run["hint"] or "").splitlines()):
+            print_sentence(escaped(line), indent="  ")
+
+
+def _is_retried(job: dict[str, Any]) -> bool:
+    run = job["unfinished"]
+    return run is not None and not run["started"] and bool(run["not_before"] and run["message"])
 
 
 def _warn(sentence: str) -> None:

@@ -74,9 +74,15 @@ def test_waiting_for_the_lock_says_who_holds_it(program: Program, daemon: FakeDa
 
 
 def test_a_retry_is_announced_with_its_reason(program: Program, daemon: FakeDaemon) -> None:
-    retry = {"event": "retry", "at": "2026-11-23 12:05:00+00:00", "message": "no route to host"}
+    retry = {
+        "event": "retry",
+        "at": "2026-11-23 12:05:00+00:00",
+        "message": "no route to host",
+        "hint": "look",
+    }
     daemon.answers["run"] = [QUEUED, STARTED, retry, STARTED, ENDED, done(run=run())]
-    assert "failed: no route to host; next attempt at 2026-11-23 12:05\n" in program("backup", "mail").err
+    said = program("backup", "mail").err
+    assert "failed: no route to host; next attempt at 2026-11-23 12:05\n  look\n" in said
 
 
 def test_a_run_in_progress_is_joined(program: Program, daemon: FakeDaemon) -> None:

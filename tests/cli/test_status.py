@@ -291,3 +291,21 @@ def test_an_expiry_that_could_not_finish_and_a_lost_pin_are_told_and_exit_3(
     )
     daemon.answers["status"] = [done(status=status(sets[2]))]
     assert program("status").status == 0
+
+
+def test_why_a_run_waits_for_its_next_attempt_is_said_with_the_cure(
+    program: Program, daemon: FakeDaemon
+) -> None:
+    waiting = unfinished(not_before="2026-11-23T12:05:00+00:00", attempts=1, failures=1)
+    waiting |= {"message": "there is no cachedir \x1b[2J", "hint": "make the folder\nthen repair"}
+    due = unfinished(not_before="2026-11-23T12:00:00+00:00")
+    jobs = {"backup": job("@daily", None, unfinished=waiting), "expire": job("@daily", None, unfinished=due)}
+    daemon.answers["status"] = [done(status=status(backup_set(jobs=jobs)))]
+    ran = program("status")
+    assert (
+        "backup of mail failed, next attempt in 5m\n"
+        "  there is no cachedir \\x1b[2J\n"
+        "  make the folder\n"
+        "  then repair\n"
+    ) in ran.out
+    assert ran.out.count("next attempt") == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from snapd.errors import NetworkError
 from snapd.events import EVENTS
 from snapd.history import History, KnownArchive
 from snapd.lock import SingleLock
@@ -162,6 +163,16 @@ def test_the_status_line_names_what_comes_and_the_lights_that_are_off(
         "lights off: fresh (all sets), proven (all sets), encrypted (all sets), off-site (all sets), "
         "key copied (all sets)"
     )
+
+
+def test_the_status_line_says_that_a_run_waits_for_its_next_attempt(
+    operations: Operations, scene: Scene
+) -> None:
+    scene.engine.fail_next("create", NetworkError("no route to host"))
+    scene.ask("backup:mail")
+    again = START + timedelta(minutes=1)
+    told = f"backup of mail failed, next attempt at {again.astimezone():%a %H:%M:%S}; next backup:mail"
+    until(lambda: told in operations.overview.line())
 
 
 def test_history_can_be_narrowed(operations: Operations, scene: Scene) -> None:
