@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.place import BORG, Place, until
+from tests.fakes.place import BORG, Place, places, until
 
 EXPIRE = '[backup.mail.expire]\nschedule = "@yearly"\nmin_keep = 1\ndeltas = ["1s", "2s"]\n'
 STRANGERS = (
@@ -50,15 +49,7 @@ def names(place: Place) -> set[str]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    if BORG is None or shutil.which("borg") is None:
-        if os.environ.get("CI"):
-            pytest.fail("borg is not installed, and CI must not leave these tests out")
-        pytest.skip("borg is not installed (Debian: apt-get install borgbackup)")
-    made = Place(tmp_path)
-    initialised = made.command("init")
-    assert initialised.returncode == 0, initialised.stderr
-    yield made
-    made.end()
+    yield from places(tmp_path)
 
 
 def test_an_approved_expiry_deletes_ours_and_no_archive_with_a_name_like_ours(place: Place) -> None:

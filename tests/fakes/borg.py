@@ -8,13 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from snapd.config import BorgStore, Secret
 from snapd.engines.base import RunLimits, Tools
 from snapd.engines.borg import BorgEngine
 from snapd.model import Progress
 from snapd.proc import Interrupt, Launcher
+from tests.needs import give_up
 
 PASSPHRASE = "correct-horse-battery"
 
@@ -22,10 +21,7 @@ PASSPHRASE = "correct-horse-battery"
 def require_borg() -> None:
     """Skip where Borg is not installed; in CI that is a failure."""
     if shutil.which("borg") is None:
-        reason = "borg is not installed (Debian: apt install borgbackup)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        give_up("borg is not installed (Debian: apt-get install borgbackup)")
 
 
 class BorgLab:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from tests.needs import give_up
 
 ROOT = Path(__file__).resolve().parents[2]
 _UNSHARE = (
@@ -37,7 +37,7 @@ def among_mounts(commands: str, argv: Sequence[str]) -> str:
     tried = subprocess.run((*_UNSHARE, *_SH, "true", "true"), capture_output=True, text=True, check=False)
     if tried.returncode:
         reason = f"nothing can be mounted here: {tried.stderr.strip()}"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        give_up(reason)
     whole = (*_UNSHARE, *_SH, commands, *argv)
     done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
@@ -48,5 +48,5 @@ def beside_hung_mounts(program: str, *args: object) -> str:
     """Run a Python program that may call `hang(folder)`; return what it prints."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         reason = "there is no /dev/fuse to make a mount that hangs"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        give_up(reason)
     return among_mounts("true", (sys.executable, "-c", HUNG + program, *map(str, args)))

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from snapd.control import ask
 from snapd.lock import SingleLock
+from tests.fakes.borg import require_borg
 
 DEADLINE_S = 60.0
 CONFIG = """
@@ -161,10 +160,7 @@ def places(root: Path) -> Iterator[Place]:
     """Yield a place with an empty repository, and end its daemons; for fixtures. Skips where Borg is not
     installed; in CI that is a failure.
     """
-    if BORG is None:
-        if os.environ.get("CI"):
-            pytest.fail("borg is not installed, and CI must not leave these tests out")
-        pytest.skip("borg is not installed (Debian: apt-get install borgbackup)")
+    require_borg()
     made = Place(root)
     initialised = made.command("init")
     assert initialised.returncode == 0, initialised.stderr
