@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,14 +14,12 @@ from pathlib import Path
 
 from snapd import secret
 from snapd.config import BorgStore
+from snapd.engines import starting
 from snapd.engines.base import Tools
 from snapd.engines.borg_messages import Listener, Message, error_of
 from snapd.errors import (
-    EngineUsageError,
     KeyFaultError,
     KilledError,
-    LocalDiskFullError,
-    NoMemoryError,
     PartialError,
 )
 from snapd.logger import log
@@ -76,7 +73,7 @@ class Program:
 
     def run(self, call: Call) -> tuple[Finished, Listener]:
         """Run to exit status 0, or 1 for warnings, which the caller judges. Raises for anything else."""
-        self._make_cache()
+        starting.make_cache(self._tools.cache)
         passphrase = self._secret()
         listener = Listener(mask=passphrase, progress=call.progress, judge=call.judge)
         # Standard output is JSON: masking a passphrase such as "name" in it would break it. Nothing of it is
@@ -92,7 +89,10 @@ class Program:
             on_line=listener.hear,
             on_stdout=call.on_stdout,
         )
-        finished = self._launched(command, amends=call.amends)
+        launcher = self._tools.launcher
+        if call.amends:
+            launcher = Launcher(lock_fd=launcher.lock_fd)
+        finished = starting.run(launcher, command, install=INSTALL)
         for line in listener.words:
             log.debug("engine-output", line=line)
         _raise_if_killed(finished)
@@ -104,25 +104,6 @@ class Program:
     def ask(self, call: Call) -> dict[str, object]:
         """Run a command that answers with one JSON object on standard output, and return that."""
         return answer(self.run(call)[0])
-
-    def _launched(self, command: Command, *, amends: bool) -> Finished:
-        launcher = self._tools.launcher
-        try:
-            return (Launcher(lock_fd=launcher.lock_fd) if amends else launcher).run(command)
-        except OSError as error:
-            if error.errno in (errno.ENOMEM, errno.EAGAIN):
-                raise NoMemoryError(f"borg cannot be started: {error.strerror}") from error
-            hint = INSTALL if error.filename == "borg" else ""
-            raise EngineUsageError(f"borg cannot be started: {error}", hint=hint) from error
-
-    def _make_cache(self) -> None:
-        try:
-            self._tools.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            said = f"the cache folder {self._tools.cache} cannot be made: {error.strerror}"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise LocalDiskFullError(said, hint="make room on the disk of the cache folder") from error
-            raise EngineUsageError(said) from error
 
     def _raise(self, listener: Listener) -> None:
         error = error_of(listener)

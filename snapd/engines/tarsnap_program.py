@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from snapd import secret
 from snapd.config import TarsnapOptions, TarsnapStore
+from snapd.engines import starting
 from snapd.engines.base import Tools
 from snapd.engines.tarsnap_listener import Listener
 from snapd.engines.tarsnap_messages import error_of, is_unpaid
@@ -20,8 +20,6 @@ from snapd.engines.tarsnap_outcome import Version
 from snapd.errors import (
     EngineUsageError,
     KeyFaultError,
-    LocalDiskFullError,
-    NoMemoryError,
     OutOfSyncError,
 )
 from snapd.logger import log
@@ -85,7 +83,7 @@ class Program:
         """
         if call.record:
             self._ask_for_cachedir()
-        self._make_cache()
+        starting.make_cache(self._tools.cache)  # it stands for HOME, and the client finds nothing there
         passphrase = self._secret()
         listener = Listener(call.progress, call.judge)
         # What tarsnap says is judged as it is, and masked where it is shown: to mask a passphrase such as
@@ -101,7 +99,7 @@ class Program:
             on_line=listener.hear,
             on_stdout=call.on_stdout,
         )
-        finished = self._launched(command)
+        finished = starting.run(self._tools.launcher, command, install=INSTALL)
         for line in listener.said[-_SHOWN:]:
             log.debug("engine-output", line=self.masked(line))
         if not call.creates and is_unpaid("\n".join(listener.said)):
@@ -135,25 +133,6 @@ class Program:
         if folder.is_dir():
             return
         raise OutOfSyncError(f"there is no cachedir {folder}", hint=missing_cachedir(self._name, folder))
-
-    def _launched(self, command: Command) -> Finished:
-        try:
-            return self._tools.launcher.run(command)
-        except OSError as error:
-            if error.errno in (errno.ENOMEM, errno.EAGAIN):
-                raise NoMemoryError(f"tarsnap cannot be started: {error.strerror}") from error
-            hint = INSTALL if error.filename == "tarsnap" else ""
-            raise EngineUsageError(f"tarsnap cannot be started: {error}", hint=hint) from error
-
-    def _make_cache(self) -> None:
-        """Make the folder that stands for HOME, so that the client finds nothing there."""
-        try:
-            self._tools.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            said = f"the cache folder {self._tools.cache} cannot be made: {error.strerror}"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise LocalDiskFullError(said, hint="make room on the disk of the cache folder") from error
-            raise EngineUsageError(said) from error
 
     def _secret(self) -> str:
         if self._store.passphrase is None:
