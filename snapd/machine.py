@@ -77,7 +77,7 @@ def problems(
 
 
 def warnings(
-    config: Config, *, places: Iterable[Path] = crontabs.PLACES, limit_s: float = LOOK_S
+    config: Config, *, places: Iterable[Path] = crontabs.PLACES
 ) -> tuple[tuple[Problem, ...], tuple[Path, ...]]:
     """Return what works and yet should not stay so, and the crontabs that could not be read for it."""
     stores = engines.tarsnap_stores(config)
@@ -86,7 +86,7 @@ def warnings(
     looks: dict[str, Callable[[], tuple[Problem, ...]]] = {
         "advice on stores": lambda: tuple(engines.advice(config))
     }
-    advice = answers(looks, limit_s).get("advice on stores", ())
+    advice = answers(looks, LOOK_S).get("advice on stores", ())
     found = crontabs.calls_of_tarsnap(places)
     default = crontabs.default_keyfile()
     calls = (

@@ -14,12 +14,12 @@ FIRST = 1
 _GROWTH = 4
 
 
-def next_size(size: int, seconds: float, most: int, *, budget_s: float = BUDGET_S) -> int:
+def next_size(size: int, seconds: float, most: int) -> int:
     """Return the size of the batch that follows one of `size` archives which took `seconds`.
 
     As many as the budget allows at that pace: one at least, since less cannot be deleted, `most` at most, and
     not more than four times the last one, which may have met the easy archives.
     """
     pace = max(seconds, 0.0) / size
-    fitting = most if pace * most <= budget_s else int(budget_s / pace)
+    fitting = most if pace * most <= BUDGET_S else int(BUDGET_S / pace)
     return max(1, min(fitting, most, _GROWTH * size))
