@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -63,7 +64,10 @@ def default_keyfile(settings: Iterable[Path] = _SETTINGS) -> Path | None:
             continue
         match = re.search(r"^[ \t]*keyfile[ \t]+(\S+)", text, re.MULTILINE)
         if match is not None:
-            return Path(match[1]).expanduser()
+            named = Path(match[1])
+            with contextlib.suppress(RuntimeError):  # of a user that is not there
+                named = named.expanduser()
+            return named
     return None
 
 

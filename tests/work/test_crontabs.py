@@ -65,3 +65,9 @@ def test_the_default_key_is_read_from_the_settings_of_tarsnap(tmp_path: Path) ->
     settings.write_text("# keyfile /no\ncachedir /c\nkeyfile /root/tarsnap.key\n")
     assert default_keyfile((tmp_path / "none", settings)) == Path("/root/tarsnap.key")
     assert default_keyfile((tmp_path / "none",)) is None
+
+
+def test_a_default_key_of_a_user_that_is_not_there_stops_no_look(tmp_path: Path) -> None:
+    settings = tmp_path / "tarsnap.conf"
+    settings.write_text("keyfile ~nobody-of-that-name/tarsnap.key\n")
+    assert default_keyfile((settings,)) == Path("~nobody-of-that-name/tarsnap.key")
