@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from snapd.engines.tarsnap_messages import CHATTER, CLOSING
 
@@ -19,13 +20,8 @@ Version = tuple[int, ...]
 TELLS_COMMITS = (1, 0, 41)  # the first version with exit status 2
 
 _MOST_WARNINGS = 100
-_REASONS = "|".join(re.escape(reason) for reason in {os.strerror(number) for number in errno.errorcode})
 _BREAKING_OFF = ("Error closing archive", "Error writing archive", "Too many network failures")
 _FAILED = "could not open file|Cannot stat|Couldn't visit directory|Cannot open"
-_UNREAD = (
-    re.compile(rf"a (?P<path>.+): (?:{_REASONS})"),
-    re.compile(rf"(?:tarsnap: )?(?P<raw>.+): (?:{_FAILED}): (?:{_REASONS})"),
-)
 _STATS = re.compile(r"^(?:[^\n]*\S)?\s+(?:\d+\s+\d+|Total size\s+Compressed size)\s*$")
 _ESCAPE = re.compile(rb"\\(?:([0-7]{3})|(.))", re.DOTALL)
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
@@ -107,9 +103,19 @@ def _apart(line: str) -> list[str]:
     return [line[:at], *_apart(line[at:])] if at > 0 else [line]
 
 
+@cache
+def _unread_lines() -> tuple[re.Pattern[str], ...]:
+    """Return what a line about a path that could not be read looks like: by any error of the system."""
+    reasons = "|".join(re.escape(reason) for reason in {os.strerror(number) for number in errno.errorcode})
+    return (
+        re.compile(rf"a (?P<path>.+): (?:{reasons})"),
+        re.compile(rf"(?:tarsnap: )?(?P<raw>.+): (?:{_FAILED}): (?:{reasons})"),
+    )
+
+
 def _unread(text: str) -> str | None:
     """Return the path that could not be read; with -v without the leading slash, and escaped."""
-    for expression in _UNREAD:
+    for expression in _unread_lines():
         match = expression.fullmatch(text)
         if match is not None:
             found = match.groupdict()

@@ -59,6 +59,8 @@ def test_a_check_that_says_nothing_in_the_journal_imports_no_more_than_the_confi
     found = imported(program, "check")
     assert "pydantic" in found
     assert found.isdisjoint({"sqlalchemy", "apscheduler", "structlog", "rich", "asyncio"})
+    assert "snapd.engines.borg" in found
+    assert "snapd.engines.tarsnap" not in found
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -132,7 +134,7 @@ def test_what_should_not_happen_is_one_sentence_without_a_traceback(
 
 def test_a_reader_that_goes_away_ends_it_quietly(program: Program, daemon: FakeDaemon) -> None:
     daemon.answers["history"] = [done(runs=[a_run() for _ in range(2000)], restores=[])]
-    process = program.start("history")
+    process = program.start("history", "--limit", "2000")  # more than a pipe holds
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline()
