@@ -63,7 +63,9 @@ class Week:
         for path in (self.account.folder, *self.account.folder.rglob("*")):
             os.chown(path, uid, 0)
         section = DOCUMENT.read_text(encoding="utf-8").split("\n## Move over\n", 1)[1].split("\n## ", 1)[0]
-        _installing, key, cachedir, _looking = re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
+        _installing, _importing, key, cachedir, _looking = re.findall(
+            r"^```sh\n(.*?)^```$", section, re.M | re.S
+        )
         box.run("sh", "-e", text=key + cachedir)
         box.write(CONFIG, config, owner="root:snapd-backup", mode=0o640)
         checked = box.run("snapd-backup", "check", "--connect", check=False)
