@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snapd.model import Archive, Created, Problem, Progress
-from snapd.proc import Launcher
+from snapd.proc import Launcher, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,12 @@ class RunLimits:
     stall_s: float = 1800.0
     wall_s: float = 86400.0
     grace_s: float = 30.0
+
+    def of(self, *, creates: bool) -> Limits:
+        """Return the limits of one call: a creation may take as long as it makes progress."""
+        if creates:
+            return Limits(wall=None, stall=self.stall_s, grace=self.grace_s)
+        return Limits(wall=self.wall_s, grace=self.grace_s)
 
 
 @dataclass(frozen=True, slots=True)

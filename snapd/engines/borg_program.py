@@ -124,9 +124,7 @@ class Program:
         limits = self._tools.limits
         if call.amends:
             return Limits(wall=min(_AMENDS_S, limits.wall_s), grace=limits.grace_s)
-        if call.creates:
-            return Limits(wall=None, stall=limits.stall_s, grace=limits.grace_s)
-        return Limits(wall=limits.wall_s, grace=limits.grace_s)
+        return limits.of(creates=call.creates)
 
     def _remote_path(self) -> tuple[str, ...]:
         return (f"--remote-path={self._store.remote_path}",) if self._store.remote_path else ()

@@ -92,7 +92,7 @@ class Program:
             argv=("tarsnap", *self._common(call, passphrase), *call.mode, *self._extra(call), *_paths(call)),
             env=self._environment(passphrase),
             cwd=call.cwd,
-            limits=self._limits(call),
+            limits=self._tools.limits.of(creates=call.creates),
             gentle=signal.SIGQUIT if call.creates else signal.SIGTERM,
             privileged=call.creates,
             holds_lock=True,
@@ -142,12 +142,6 @@ class Program:
                 self._store.passphrase, self._tools.launcher, environ=os.environ
             )
         return self._passphrase
-
-    def _limits(self, call: Call) -> Limits:
-        limits = self._tools.limits
-        if call.creates:
-            return Limits(wall=None, stall=limits.stall_s, grace=limits.grace_s)
-        return Limits(wall=limits.wall_s, grace=limits.grace_s)
 
     def _common(self, call: Call, passphrase: str) -> tuple[str, ...]:
         """Return the options of every mode. A reader is told of no cachedir: any mode would make it."""
